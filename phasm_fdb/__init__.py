@@ -1,0 +1,1 @@
+"""Deterministic, crash-recoverable state machines as a FoundationDB layer."""

@@ -1,0 +1,1 @@
+"""The database port: FoundationDB's API as Protocols, the retry loop, and waiting from threads and asyncio."""

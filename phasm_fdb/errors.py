@@ -1,0 +1,150 @@
+"""Every error of the package, and whether the work that raised it can safely be run again.
+
+Two questions decide what a caller does with an error, so every class answers them:
+
+`retryable`
+    Running the same call again may succeed, and is safe (a request id makes it exactly once).
+`maybe_committed`
+    The call may have taken effect although it raised. Only FoundationDB's 1021 and 1039 are like that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from phasm_fdb import error_codes
+
+
+class PhasmError(Exception):
+    """The base of every error that this package raises on purpose."""
+
+    retryable: bool = False
+    maybe_committed: bool = False
+
+
+# ---------------------------------------------------------------------------------------- the machine
+
+
+class TransitionError(PhasmError):
+    """The machine refused an input: raise a subclass of it in `stf`.
+
+    The transition is dropped whole (PHASM's invariant 1): no state, no action, no receipt. Running the same
+    input on another state may well succeed, but the same state refuses it again, so it is not retryable.
+    """
+
+
+class RestoreError(PhasmError):
+    """The machine could not resume from its state: raise a subclass of it in `restore`."""
+
+
+class InvariantViolation(PhasmError):
+    """`check_invariants` found the state wrong; in a checked transition nothing was written.
+
+    Args:
+        message: what does not hold, with the keys and values that show it.
+        input: the input that would have led there, where there is one.
+        changes: the keys that the transition wrote, by field name, where there was one.
+    """
+
+    def __init__(self, message: str, *, input: object = None, changes: object = None) -> None:
+        super().__init__(message)
+        self.input = input
+        self.changes = changes
+
+
+class NondeterminismError(PhasmError):
+    """Machine code reached for something that is not in its state or input (PHASM's invariants 2 and 10)."""
+
+
+class MachineDefinitionError(PhasmError, TypeError):
+    """A machine, a State or a field is not well formed; raised when the class or the Layer is made."""
+
+
+# ------------------------------------------------------------------------------------- inputs and actions
+
+
+class InputError(PhasmError, TypeError):
+    """An input, result or action is not of a declared type, or a field of it has the wrong type."""
+
+
+class StaleCompletion(PhasmError):
+    """A result came for an action that is not pending: completed before, cancelled, or never emitted."""
+
+    def __init__(self, id: object) -> None:
+        super().__init__(
+            f"no tracked action with id {id!r} is pending: it was completed or cancelled before, or never emitted; "
+            "nothing was changed, and the result can be dropped"
+        )
+        self.id = id
+
+
+class DuplicateAction(PhasmError):
+    """A transition emitted a tracked action under an id that is already pending."""
+
+    def __init__(self, id: object) -> None:
+        super().__init__(
+            f"a tracked action with id {id!r} is pending already: ids are unique among the pending; "
+            "take the next one from a Counter, use actions.new_id(), or cancel the first"
+        )
+        self.id = id
+
+
+class ActionsFull(PhasmError):
+    """The actions container is at its capacity (PHASM's fallible container); the transition is dropped."""
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(
+            f"this transition may emit at most {capacity} actions: emit fewer, or raise `max_actions` on the machine"
+        )
+        self.capacity = capacity
+
+
+class CodecError(PhasmError, ValueError):
+    """A value does not fit its declared type, or stored bytes do not decode as it."""
+
+
+class ReadOnlyError(PhasmError):
+    """State was written where it may only be read: in `restore`, in `check_invariants` or through a view."""
+
+
+# ----------------------------------------------------------------------------------------- the database
+
+
+class DatabaseError(PhasmError):
+    """The database cannot be opened or used; the message says what to do."""
+
+
+class KeyspaceError(DatabaseError):
+    """The layer's subspace holds something else: another machine, a newer format, or an overlapping layer."""
+
+
+class FDBError(DatabaseError):
+    """An error with a FoundationDB code, as the binding's own `fdb.FDBError` has it.
+
+    Args:
+        code: FoundationDB's error code, such as 1020.
+        detail: what this database knows beyond the code's own description.
+    """
+
+    def __init__(self, code: int, detail: str = "") -> None:
+        self.code = code
+        self.description = error_codes.DESCRIPTIONS.get(code, "Unknown error")
+        self.detail = detail
+        super().__init__(code, detail)
+
+    def __str__(self) -> str:
+        text = f"{self.description} ({self.code})"
+        return f"{text}: {self.detail}" if self.detail else text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.code, self.detail))
+
+    @property
+    def retryable(self) -> bool:  # type: ignore[override]
+        """Whether `on_error` would run the transaction again; it may have committed (`maybe_committed`)."""
+        return self.code in error_codes.RETRYABLE
+
+    @property
+    def maybe_committed(self) -> bool:  # type: ignore[override]
+        """Whether the commit may have happened although this was raised."""
+        return self.code in error_codes.MAYBE_COMMITTED
