@@ -1,1 +1,70 @@
-"""Deterministic, crash-recoverable state machines as a FoundationDB layer."""
+"""Deterministic, crash-recoverable state machines as a FoundationDB layer.
+
+A machine is a pure function from state and input to new state and actions; a `Layer` binds it to a subspace of a
+FoundationDB cluster, or of an embedded database with the same semantics.
+"""
+
+from fdb.subspace_impl import Subspace
+
+from phasm_fdb import aio
+from phasm_fdb.actions import Actions, Tracked, Untracked
+from phasm_fdb.database.transactional import transactional
+from phasm_fdb.database.url import open
+from phasm_fdb.errors import (
+    ActionsFull,
+    CodecError,
+    DatabaseError,
+    DuplicateAction,
+    FDBError,
+    InputError,
+    InvariantViolation,
+    KeyspaceError,
+    MachineDefinitionError,
+    NondeterminismError,
+    PhasmError,
+    ReadOnlyError,
+    RestoreError,
+    StaleCompletion,
+    TransitionError,
+)
+from phasm_fdb.layer import Layer
+from phasm_fdb.machine import Normal, StateMachine, TrackedActionCompleted
+from phasm_fdb.receipts import Applied
+from phasm_fdb.state import Changes, Counter, Index, Log, Map, State, Value
+
+__all__ = [
+    "Actions",
+    "ActionsFull",
+    "Applied",
+    "Changes",
+    "CodecError",
+    "Counter",
+    "DatabaseError",
+    "DuplicateAction",
+    "FDBError",
+    "Index",
+    "InputError",
+    "InvariantViolation",
+    "KeyspaceError",
+    "Layer",
+    "Log",
+    "MachineDefinitionError",
+    "Map",
+    "NondeterminismError",
+    "Normal",
+    "PhasmError",
+    "ReadOnlyError",
+    "RestoreError",
+    "StaleCompletion",
+    "State",
+    "StateMachine",
+    "Subspace",
+    "Tracked",
+    "TrackedActionCompleted",
+    "TransitionError",
+    "Untracked",
+    "Value",
+    "aio",
+    "open",
+    "transactional",
+]

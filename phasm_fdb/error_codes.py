@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - the descriptions are FoundationDB's
 """FoundationDB's error codes: what each means, and what a client may do about it.
 
 Recorded from a FoundationDB 7.3.79 client: `fdb_get_error` for the description and `fdb_error_predicate` for
@@ -183,7 +184,7 @@ DESCRIPTIONS: dict[int, str] = {
     2029: "Invalid configuration path",
     2030: "The index in K[] or V[] is not a valid number or out of range",
     2031: "A mapped key is not set in database",
-    2032: "\"{...}\" must be the last element of the mapper tuple",
+    2032: '"{...}" must be the last element of the mapper tuple',
     2033: "One of the mapped range queries is too large",
     2034: "Found a mapped key that is not served in the same SS",
     2035: "Found a mapped range that is not served in the same SS",

@@ -63,10 +63,6 @@ class MachineDefinitionError(PhasmError, TypeError):
 # ------------------------------------------------------------------------------------- inputs and actions
 
 
-class InputError(PhasmError, TypeError):
-    """An input, result or action is not of a declared type, or a field of it has the wrong type."""
-
-
 class StaleCompletion(PhasmError):
     """A result came for an action that is not pending: completed before, cancelled, or never emitted."""
 
@@ -89,8 +85,8 @@ class DuplicateAction(PhasmError):
         self.id = id
 
 
-class ActionsFull(PhasmError):
-    """The actions container is at its capacity (PHASM's fallible container); the transition is dropped."""
+class ActionsFull(TransitionError):
+    """The actions container is at its capacity (PHASM's fallible container): the input is refused."""
 
     def __init__(self, capacity: int) -> None:
         super().__init__(
@@ -101,6 +97,10 @@ class ActionsFull(PhasmError):
 
 class CodecError(PhasmError, ValueError):
     """A value does not fit its declared type, or stored bytes do not decode as it."""
+
+
+class InputError(CodecError):
+    """An input, result or action is not of a type that the machine declares; names it and the field."""
 
 
 class ReadOnlyError(PhasmError):

@@ -1,0 +1,154 @@
+"""What a transition emits: tracked and untracked actions, in a container with a bound.
+
+An action describes an outside call; it is never the call itself (PHASM's invariant 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from fdb.tuple import Versionstamp
+
+from phasm_fdb.errors import ActionsFull, DuplicateAction, InputError
+
+A = TypeVar("A")
+
+DEFAULT_CAPACITY = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked(Generic[A]):
+    """An outside call whose result comes back as an input; stored in the outbox until then.
+
+    Attributes:
+        id: any tuple-layer value, unique among the pending actions of the layer, chosen by the machine
+            deterministically (PHASM's invariant 4).
+        action: a value of the machine's declared `TrackedAction`.
+        ordering_key: actions with the same key (a tuple-layer value) are done strictly one after another.
+    """
+
+    id: Any
+    action: A
+    ordering_key: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Untracked(Generic[A]):
+    """Fire and forget: handed to the caller after the commit, never stored."""
+
+    action: A
+
+
+class Actions:
+    """The container that a transition fills: bounded, as PHASM's fallible container is.
+
+    Iterating gives the actions in the order they were added.
+
+    Args:
+        capacity: the most actions it takes.
+        check: called with each action; raises if its type is not declared by the machine.
+        next_user_version: gives the next free number for `new_id` in this transaction.
+    """
+
+    def __init__(
+        self,
+        capacity: int = DEFAULT_CAPACITY,
+        check: Callable[[Tracked[Any] | Untracked[Any]], None] | None = None,
+        next_user_version: Callable[[], int] | None = None,
+    ) -> None:
+        if capacity < 0:
+            raise ValueError(f"capacity is {capacity}, and must not be negative")
+        self.capacity = capacity
+        self._check = check
+        self._next_user_version = next_user_version
+        self._actions: dict[Any, Tracked[Any] | Untracked[Any]] = {}
+        self._cancelled: list[Any] = []
+
+    @classmethod
+    def with_capacity(cls, capacity: int) -> Actions:
+        """An empty container that takes at most `capacity` actions."""
+        return cls(capacity)
+
+    def add(self, action: Tracked[Any] | Untracked[Any]) -> None:
+        """Emit an action.
+
+        Raises:
+            ActionsFull: the container is at its capacity.
+            DuplicateAction: a tracked action with this id is in the container already.
+            InputError: it is not a `Tracked` or `Untracked`, or what it holds is not of a declared type.
+        """
+        if not isinstance(action, Tracked | Untracked):
+            raise InputError(f"{action!r} is not an action: wrap it in Tracked(id, action) or Untracked(action)")
+        if self._check is not None:
+            self._check(action)
+        if len(self._actions) >= self.capacity:
+            raise ActionsFull(self.capacity)
+        if isinstance(action, Tracked):
+            key = _identity(action.id)
+            if key in self._actions:
+                raise DuplicateAction(action.id)
+            self._actions[key] = action
+        else:
+            self._actions[object()] = action
+
+    def cancel(self, id: Any) -> None:
+        """Take a pending tracked action back: its result, should one still come, will be stale.
+
+        Cancelling an action that was added to this container removes it; cancelling one that is not pending any
+        more does nothing. Whether the outside call was already made is unknown; emit another action to undo it.
+        """
+        if self._actions.pop(_identity(id), None) is None:
+            self._cancelled.append(id)
+
+    def clear(self) -> None:
+        """Drop everything that was added and cancelled."""
+        self._actions.clear()
+        self._cancelled.clear()
+
+    def new_id(self) -> Versionstamp:
+        """An id that no other transaction will ever have and that conflicts with none: a versionstamp.
+
+        It is incomplete until the commit, so it can be a `Map` key and the id of a `Tracked`, but not part of a
+        value. `Applied.tracked` has it complete when the layer made the transaction itself.
+
+        Raises:
+            InputError: the container does not belong to a transition (there are no ids in `restore`).
+        """
+        if self._next_user_version is None:
+            raise InputError("new_id() works in `stf` alone: `restore` names actions that the state knows already")
+        return Versionstamp.incomplete(self._next_user_version())
+
+    @property
+    def tracked(self) -> tuple[Tracked[Any], ...]:
+        """The tracked actions, in the order they were added."""
+        return tuple(action for action in self if isinstance(action, Tracked))
+
+    @property
+    def untracked(self) -> tuple[Untracked[Any], ...]:
+        """The untracked actions, in the order they were added."""
+        return tuple(action for action in self if isinstance(action, Untracked))
+
+    @property
+    def cancelled(self) -> tuple[Any, ...]:
+        """The ids that were cancelled and are not in this container."""
+        return tuple(self._cancelled)
+
+    def __iter__(self) -> Iterator[Tracked[Any] | Untracked[Any]]:
+        return iter(self._actions.values())
+
+    def __len__(self) -> int:
+        return len(self._actions)
+
+    def __repr__(self) -> str:
+        return f"Actions({list(self)!r}, capacity={self.capacity})"
+
+
+def _identity(id: Any) -> Any:
+    """What makes two ids the same: their type too, since 1 == True == 1.0 but they are three keys."""
+    try:
+        hash(id)
+    except TypeError:
+        raise InputError(f"{id!r} cannot be the id of an action: use a tuple-layer value, such as an int") from None
+    return (type(id), id)

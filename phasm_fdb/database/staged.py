@@ -1,0 +1,212 @@
+"""Staged writes: what a transition writes, held back until it has succeeded.
+
+A `Staged` lies over a transaction, or over another `Staged`. Reads see its writes first; `flush` hands them all
+down at once. So a rejected transition leaves no trace in a transaction that is not its own, several inputs can
+share one transaction, and invariants are checked on a state that is not yet written.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import struct
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
+from typing import Any
+
+from phasm_fdb.database.ranges import Row, rows
+from phasm_fdb.database.waiting import wait
+from phasm_fdb.errors import ReadOnlyError
+
+_UNKNOWN: Any = object()
+
+
+class Staged:
+    """A read-your-writes view over `base`, which sees nothing of it until `flush`.
+
+    Args:
+        base: the transaction, its `snapshot`, or another `Staged`.
+        read_only: refuse writes, naming this as the place they came from.
+    """
+
+    __slots__ = ("_adds", "_base", "_cleared", "_read_only", "_reads", "_stamped", "_stamped_values", "_writes")
+
+    def __init__(self, base: Any, read_only: str = "") -> None:
+        self._base = base
+        self._read_only = read_only
+        self._reads: dict[bytes, bytes | None] = {}
+        self._writes: dict[bytes, bytes | None] = {}
+        self._adds: dict[bytes, int] = {}
+        self._stamped: dict[bytes, int] = {}
+        self._stamped_values: dict[bytes, bytes] = {}
+        self._cleared: list[tuple[bytes, bytes]] = []
+
+    # ------------------------------------------------------------------------------------------- reads
+
+    def read(self, key: bytes) -> bytes | None:
+        """The value of a key, or None."""
+        value = self._local(key)
+        if value is _UNKNOWN:
+            value = self._reads[key] = self._fetch(key)
+        return self._with_add(key, value)
+
+    def read_many(self, keys: Iterable[bytes]) -> list[bytes | None]:
+        """The values of several keys, with all reads in flight together."""
+        keys = list(keys)
+        if not isinstance(self._base, Staged):
+            missing = [key for key in dict.fromkeys(keys) if self._local(key) is _UNKNOWN]
+            futures = [self._base.get(key) for key in missing]
+            for key, future in zip(missing, futures, strict=True):
+                self._reads[key] = wait(future)
+        return [self.read(key) for key in keys]
+
+    def known(self, key: bytes) -> tuple[bool, bytes | None]:
+        """Whether the value of a key is known here without a read, and that value."""
+        value = self._local(key)
+        if value is _UNKNOWN and isinstance(self._base, Staged):
+            return self._base.known(key)
+        return value is not _UNKNOWN, None if value is _UNKNOWN else value
+
+    def rows(self, begin: bytes, end: bytes, limit: int = 0, reverse: bool = False) -> Iterator[Row]:
+        """The rows of `begin <= key < end` in key order; at most `limit` of them, if that is not 0.
+
+        Writes made while iterating are not seen by the iteration.
+        """
+        staged = self._staged_between(begin, end)
+        hidden = [span for span in self._cleared if span[0] < end and begin < span[1]]
+        if not staged and not hidden:
+            return self._base_rows(begin, end, limit, reverse)
+        return self._merged(begin, end, limit, reverse, staged, hidden)
+
+    def _fetch(self, key: bytes) -> bytes | None:
+        base = self._base
+        return base.read(key) if isinstance(base, Staged) else wait(base.get(key))
+
+    def _base_rows(self, begin: bytes, end: bytes, limit: int, reverse: bool) -> Iterator[Row]:
+        if isinstance(self._base, Staged):
+            return self._base.rows(begin, end, limit, reverse)
+        return rows(self._base, begin, end, limit, reverse)
+
+    def _local(self, key: bytes) -> bytes | Any | None:
+        """What is known of a key here, without adds; `_UNKNOWN` if it has to be read."""
+        value = self._writes.get(key, _UNKNOWN)
+        if value is _UNKNOWN:
+            value = self._reads.get(key, _UNKNOWN)
+            if value is _UNKNOWN and self._cleared and any(begin <= key < end for begin, end in self._cleared):
+                return None
+        return value
+
+    def _with_add(self, key: bytes, value: bytes | None) -> bytes | None:
+        if not self._adds or key not in self._adds:
+            return value
+        return encode_count(decode_count(value) + self._adds[key])
+
+    def _staged_between(self, begin: bytes, end: bytes) -> dict[bytes, bytes | None]:
+        staged = {key: value for key, value in self._writes.items() if begin <= key < end}
+        for key in self._adds:
+            if begin <= key < end:
+                staged[key] = self.read(key)
+        return staged
+
+    def _merged(
+        self,
+        begin: bytes,
+        end: bytes,
+        limit: int,
+        reverse: bool,
+        staged: dict[bytes, bytes | None],
+        hidden: list[tuple[bytes, bytes]],
+    ) -> Iterator[Row]:
+        below = (
+            row
+            for row in self._base_rows(begin, end, 0, reverse)
+            if row[0] not in staged and not any(first <= row[0] < last for first, last in hidden)
+        )
+        mine = sorted(((key, value) for key, value in staged.items() if value is not None), reverse=reverse)
+        merged = heapq.merge(below, mine, key=itemgetter(0), reverse=reverse)
+        return itertools.islice(merged, limit) if limit else merged
+
+    # ------------------------------------------------------------------------------------------ writes
+
+    def set(self, key: bytes, value: bytes) -> None:
+        """Set a key."""
+        self._refuse_if_read_only()
+        self._adds.pop(key, None)
+        self._writes[key] = value
+
+    def clear(self, key: bytes) -> None:
+        """Remove a key."""
+        self._refuse_if_read_only()
+        self._adds.pop(key, None)
+        self._stamped_values.pop(key, None)
+        self._writes[key] = None
+
+    def clear_range(self, begin: bytes, end: bytes) -> None:
+        """Remove all keys of `begin <= key < end`."""
+        self._refuse_if_read_only()
+        for kept in (self._writes, self._adds, self._reads, self._stamped):
+            for key in [key for key in kept if begin <= key < end]:
+                del kept[key]
+        self._cleared.append((begin, end))
+
+    def add(self, key: bytes, param: bytes) -> None:
+        """Add a 64-bit little-endian number to a key's value, without reading it."""
+        self._refuse_if_read_only()
+        if key in self._writes or any(begin <= key < end for begin, end in self._cleared):
+            self._writes[key] = encode_count(decode_count(self._local(key)) + decode_count(param))
+        else:
+            self._adds[key] = self._adds.get(key, 0) + decode_count(param)
+
+    def set_versionstamped_key(self, key: bytes, param: bytes) -> None:
+        """Set the key that the commit's versionstamp completes; as in FoundationDB, its last 4 bytes are the offset.
+
+        Until the flush it is read back under the key with ten 0xff bytes in the versionstamp's place, which sorts
+        after all that is committed.
+        """
+        self._refuse_if_read_only()
+        (offset,) = struct.unpack("<L", key[-4:])
+        self._writes[key[:-4]] = param
+        self._stamped[key[:-4]] = offset
+
+    def set_versionstamped_value(self, key: bytes, param: bytes) -> None:
+        """Set a key to a value that the commit's versionstamp completes; it cannot be read back before that."""
+        self._refuse_if_read_only()
+        self._stamped_values[key] = param
+
+    def flush(self, target: Any) -> None:
+        """Hand all writes down to `target`, a transaction or another `Staged`; this view is used up then."""
+        for begin, end in self._cleared:
+            target.clear_range(begin, end)
+        for key, delta in self._adds.items():
+            target.add(key, encode_count(delta))
+        for key, value in self._writes.items():
+            if value is None:
+                target.clear(key)
+            elif key in self._stamped:
+                target.set_versionstamped_key(key + struct.pack("<L", self._stamped[key]), value)
+            else:
+                target.set(key, value)
+        for key, param in self._stamped_values.items():
+            target.set_versionstamped_value(key, param)
+
+    def written_keys(self) -> list[bytes]:
+        """The keys that were set, cleared or added to, in the order of their first write."""
+        return [*self._writes, *self._adds]
+
+    def cleared_ranges(self) -> list[tuple[bytes, bytes]]:
+        """The ranges that were cleared, in order."""
+        return list(self._cleared)
+
+    def _refuse_if_read_only(self) -> None:
+        if self._read_only:
+            raise ReadOnlyError(f"the state was written in {self._read_only}, where it may only be read")
+
+
+def encode_count(number: int) -> bytes:
+    """A number as FoundationDB's `add` reads it: 64 bits, little-endian, wrapping around as `add` does."""
+    return (number & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "little")
+
+
+def decode_count(data: bytes | None) -> int:
+    """The number of such bytes; 0 for a key that is not there."""
+    return 0 if data is None else int.from_bytes(data, "little", signed=True)

@@ -1,0 +1,125 @@
+"""A machine made ready to run: its declared types as codecs, and its functions called the one right way."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from phasm_fdb.actions import Actions, Tracked, Untracked
+from phasm_fdb.codec import Codec
+from phasm_fdb.errors import CodecError, InputError, InvariantViolation, MachineDefinitionError
+from phasm_fdb.machine import Normal, StateMachine, TrackedActionCompleted
+from phasm_fdb.state import Changes, State
+
+
+class Definition:
+    """A checked machine.
+
+    Raises:
+        MachineDefinitionError: it is not a StateMachine instance, has no `stf` or State, or declares a type that
+            cannot be stored.
+    """
+
+    def __init__(self, machine: StateMachine) -> None:
+        if isinstance(machine, type) and issubclass(machine, StateMachine):
+            raise MachineDefinitionError(f"pass a machine, {machine.__name__}(), and not its class")
+        if not isinstance(machine, StateMachine):
+            raise MachineDefinitionError(f"{machine!r} is not a StateMachine: subclass phasm_fdb.StateMachine")
+        cls = type(machine)
+        if cls.stf is StateMachine.stf:
+            raise MachineDefinitionError(f"{cls.__name__} has no `stf`: a machine is its state transition function")
+        state = getattr(cls, "State", None)
+        if not (isinstance(state, type) and issubclass(state, State)):
+            raise MachineDefinitionError(f"{cls.__name__}.State is {state!r}: set it to the machine's State subclass")
+        self.machine = machine
+        self.name = cls.name
+        self.state_class = state
+        self.inputs = self._codec("Input")
+        self.tracked = self._codec("TrackedAction")
+        self.results = self._codec("TrackedResult")
+        self.untracked = self._codec("UntrackedAction")
+        self.replies: Codec[Any] = Codec(cls.Reply, f"Reply of {cls.__name__}")
+        self.checks_changes = cls.check_changes is not StateMachine.check_changes
+
+    def _codec(self, declared: str) -> Codec[Any]:
+        return Codec(getattr(self.machine, declared), f"{declared} of {type(self.machine).__name__}", tagged=True)
+
+    # ------------------------------------------------------------------------------------------- checks
+
+    def check_payload(self, payload: Any) -> None:
+        """Raise an InputError unless this is of the declared `Input`."""
+        _check(self.inputs, payload)
+
+    def check_result(self, result: Any) -> None:
+        """Raise an InputError unless this is of the declared `TrackedResult`."""
+        _check(self.results, result)
+
+    def check_action(self, action: Tracked[Any] | Untracked[Any]) -> None:
+        """Raise an InputError unless what this holds is of the declared type."""
+        if isinstance(action, Tracked):
+            _check(self.tracked, action.action)
+        else:
+            _check(self.untracked, action.action)
+
+    # -------------------------------------------------------------------------------------------- calls
+
+    def stf(self, state: State, input: Normal[Any] | TrackedActionCompleted[Any], actions: Actions) -> Any:
+        """Run one transition on a state, whether `stf` is a plain function or a coroutine function."""
+        return _finish(self.machine.stf(state, input, actions))
+
+    def restore(self, state: State, actions: Actions) -> None:
+        """Run the machine's `restore`."""
+        _finish(self.machine.restore(state, actions))
+
+    def check_invariants(self, state: State) -> None:
+        """Run the machine's `check_invariants`; whatever way it complains becomes an InvariantViolation."""
+        _judge(lambda: self.machine.check_invariants(state))
+
+    def check_changes(self, state: State, changes: Changes, input: object) -> None:
+        """Run the machine's incremental check after a transition; a violation names the input and the changes."""
+        _judge(lambda: self.machine.check_changes(state, changes), input, changes)
+
+
+def _check(codec: Codec[Any], value: Any) -> None:
+    if codec.type is None:
+        raise InputError(f"{codec.where} is not declared, and got {value!r}")
+    try:
+        codec.check(value)
+    except CodecError as error:
+        raise InputError(str(error)) from None
+
+
+def _finish(outcome: Any) -> Any:
+    """The result of a plain function, or of a coroutine that awaits nothing but the database."""
+    return _drive(outcome) if inspect.iscoroutine(outcome) else outcome
+
+
+def _drive(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a machine's coroutine to its end.
+
+    The state waits for the database inside its methods, however the caller waits, so the coroutine itself never
+    has to be suspended; if it awaits something else, that is outside data.
+    """
+    try:
+        awaited = coroutine.send(None)
+    except StopIteration as finished:
+        return finished.value
+    coroutine.close()
+    raise MachineDefinitionError(
+        f"a machine awaited {awaited!r}: it may await its own coroutines; everything else comes in by an input, and "
+        "goes out as an action (PHASM's invariants 6 and 10)"
+    )
+
+
+def _judge(check: Callable[[], Any], input: object = None, changes: object = None) -> None:
+    try:
+        complaint = _finish(check())
+    except InvariantViolation as violation:
+        violation.input = violation.input if violation.input is not None else input
+        violation.changes = violation.changes if violation.changes is not None else changes
+        raise
+    except AssertionError as error:
+        raise InvariantViolation(str(error) or "an assertion failed", input=input, changes=changes) from error
+    if complaint:
+        raise InvariantViolation(str(complaint), input=input, changes=changes)

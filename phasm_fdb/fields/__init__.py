@@ -1,0 +1,1 @@
+"""The kinds of fields a State is made of, one a file."""

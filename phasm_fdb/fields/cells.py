@@ -1,0 +1,119 @@
+"""Typed values in rows, with the large ones split.
+
+FoundationDB takes values up to 100,000 bytes. A larger one is stored in parts under the overflow prefix, and its
+own row holds a marker with their number. Overwriting must remove old parts without reading them first, so a field
+that has ever held a large value is known as such (`Space.large`), and only its writes pay for that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from phasm_fdb.codec import Codec
+from phasm_fdb.errors import CodecError
+from phasm_fdb.fields.field import Space
+from phasm_fdb.keys import versionstamp_offset
+from phasm_fdb.storable import is_bounded
+
+MAX_KEY_BYTES = 10_000
+MAX_VALUE_BYTES = 100_000
+PART_BYTES = 90_000
+
+#: MessagePack never begins a value with this byte.
+MARKER = 0xC1
+
+
+class Cells:
+    """The codec of one field's values, and how they lie in rows.
+
+    Args:
+        type_: the declared type of the values.
+        where: the field, as errors name it.
+        name: the field's name.
+    """
+
+    __slots__ = ("_bounded", "_codec", "_name", "_where")
+
+    def __init__(self, type_: Any, where: str, name: str) -> None:
+        self._codec: Codec[Any] = Codec(type_, where)
+        self._bounded = is_bounded(type_)
+        self._where = where
+        self._name = name
+
+    def decode(self, space: Space, key: bytes, data: bytes) -> Any:
+        """The value that the row `key` holds as `data`, with its parts fetched if it has them."""
+        if data[0] == MARKER:
+            begin, end = _parts(space, key)
+            data = b"".join(part for _, part in space.staged.rows(begin, end))
+        return self._codec.decode(data)
+
+    def write(self, space: Space, key: bytes, value: Any, offset: int | None = None) -> None:
+        """Store a value under the row `key`, whose incomplete versionstamp, if any, is at `offset`."""
+        check_key(key, self._where)
+        data = self._codec.encode(value)
+        if not self._bounded:
+            self.forget_parts(space, key)
+            if len(data) > MAX_VALUE_BYTES:
+                data = self._split(space, key, data, offset)
+        put(space, key, data, offset)
+
+    def clear(self, space: Space, key: bytes) -> None:
+        """Remove the value of the row `key`."""
+        if not self._bounded:
+            self.forget_parts(space, key)
+        space.staged.clear(key)
+
+    def clear_range(self, space: Space, begin: bytes, end: bytes) -> None:
+        """Remove the values of all rows of `begin <= key < end`."""
+        space.staged.clear_range(begin, end)
+        if self._name in space.large:
+            space.staged.clear_range(_overflow(space, begin), _overflow(space, end))
+
+    def forget_parts(self, space: Space, key: bytes) -> None:
+        """Remove the parts of the value that is about to be replaced, if it can have any."""
+        if self._name in space.large:
+            known, old = space.staged.known(key)
+            if not known or (old is not None and old[0] == MARKER):
+                space.staged.clear_range(*_parts(space, key))
+
+    def _split(self, space: Space, key: bytes, data: bytes, offset: int | None) -> bytes:
+        if offset is not None:
+            raise CodecError(
+                f"{self._where}: a value of {len(data)} bytes is too large for a key from new_id(), whose values have "
+                f"at most {MAX_VALUE_BYTES} bytes"
+            )
+        space.large.add(self._name)
+        begin, _ = _parts(space, key)
+        count = 0
+        for count, start in enumerate(range(0, len(data), PART_BYTES), 1):
+            space.staged.set(begin + count.to_bytes(2, "big"), data[start : start + PART_BYTES])
+        return bytes([MARKER]) + count.to_bytes(2, "big")
+
+
+def put(space: Space, key: bytes, data: bytes, offset: int | None) -> None:
+    """Set a row, whose key the commit completes if it has an incomplete versionstamp at `offset`."""
+    if offset is None:
+        space.staged.set(key, data)
+    else:
+        space.staged.set_versionstamped_key(key + offset.to_bytes(4, "little"), data)
+
+
+def incomplete_at(key: bytes, prefix: bytes) -> int | None:
+    """Where the incomplete versionstamp of a row's key is, if it has one."""
+    return versionstamp_offset(key, len(prefix))
+
+
+def check_key(key: bytes, where: str) -> None:
+    """Raise a CodecError if a row's key is longer than FoundationDB takes."""
+    if len(key) > MAX_KEY_BYTES:
+        raise CodecError(f"{where}: the key has {len(key)} bytes with its prefix; FoundationDB takes {MAX_KEY_BYTES}")
+
+
+def _overflow(space: Space, key: bytes) -> bytes:
+    return space.overflow + key[len(space.rows) :]
+
+
+def _parts(space: Space, key: bytes) -> tuple[bytes, bytes]:
+    """The range of the rows that hold the parts of the value of `key`: no tuple-layer element begins with 0xff."""
+    begin = _overflow(space, key) + b"\xff"
+    return begin, begin + b"\xff"

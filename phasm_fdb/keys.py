@@ -1,0 +1,262 @@
+"""Typed keys to the tuple layer's bytes and back.
+
+The bytes are the tuple layer's own (https://apple.github.io/foundationdb/data-modeling.html), so keys sort as
+their values do and other languages read them. A key of several elements is a `tuple[...]` or a dataclass, whose
+fields are the elements in order; an enum is stored as its value.
+
+Common cases are packed here without `fdb.tuple`, which is general and several times slower, and which needs
+libfdb_c to pack a versionstamp.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import fdb.tuple
+from fdb.tuple import Versionstamp
+
+from phasm_fdb.errors import CodecError, MachineDefinitionError
+from phasm_fdb.storable import UNIONS, field_types, is_dataclass, is_enum, name_of
+
+K = TypeVar("K")
+
+SCALARS = (int, str, bytes, bool, float, UUID, Versionstamp)
+
+#: What stands for the ten bytes of a versionstamp until the commit fills them in.
+INCOMPLETE = b"\xff" * 10
+VERSIONSTAMP_CODE = b"\x33"
+
+
+def pack_element(value: Any) -> bytes:
+    """One element as the tuple layer packs it.
+
+    Raises:
+        CodecError: the tuple layer has no form for it.
+    """
+    kind = type(value)
+    if kind is str:
+        try:
+            encoded: bytes = value.encode()
+        except UnicodeEncodeError as error:
+            raise CodecError(f"{value!r} cannot be a key: {error}") from None
+        return b"\x02" + (encoded.replace(b"\0", b"\0\xff") if "\0" in value else encoded) + b"\0"
+    if kind is int and 0 <= value < 2**64 - 1:
+        size = (value.bit_length() + 7) >> 3
+        return b"".join((_INT_CODES[size], value.to_bytes(size, "big")))
+    if kind is Versionstamp:
+        return b"".join((VERSIONSTAMP_CODE, value.tr_version or INCOMPLETE, value.user_version.to_bytes(2, "big")))
+    if kind is tuple:
+        packed = (b"\0\xff" if item is None else pack_element(item) for item in value)
+        return b"\x05" + b"".join(packed) + b"\0"
+    if value is not None and kind not in SCALARS:
+        raise CodecError(
+            f"{value!r} cannot be a key: use int, str, bytes, bool, float, UUID, None, a versionstamp, "
+            "or a tuple of those"
+        )
+    return bytes(fdb.tuple.pack((value,)))
+
+
+_INT_CODES = [bytes([0x14 + size]) for size in range(9)]
+
+
+def pack(elements: Sequence[Any]) -> bytes:
+    """A tuple of elements as the tuple layer packs it."""
+    return b"".join(map(pack_element, elements))
+
+
+def unpack(data: bytes) -> tuple[Any, ...]:
+    """The elements of what `pack` gave."""
+    return tuple(fdb.tuple.unpack(data))
+
+
+def versionstamp_offset(data: bytes, element_start: int = 0) -> int | None:
+    """Where the ten bytes of the incomplete versionstamp of a packed key begin, or None if it has none.
+
+    Only elements from `element_start` on are looked at: what comes before is a prefix of any bytes.
+
+    Raises:
+        CodecError: there are two, and FoundationDB fills in one.
+    """
+    marker = VERSIONSTAMP_CODE + INCOMPLETE
+    position = data.find(marker, element_start)
+    if position < 0:
+        return None
+    if data.find(marker, position + len(marker)) >= 0:
+        raise CodecError("a key can hold one id from new_id(), and this one holds two")
+    return position + 1
+
+
+class KeyCodec(Generic[K]):
+    """Packs, unpacks and checks the keys of one declared type.
+
+    Args:
+        type_: int, str, bytes, bool, float, UUID, Versionstamp, an enum, or a tuple or dataclass of those; `Any`
+            for whatever the tuple layer takes.
+        where: what the key is declared for, as errors name it.
+    """
+
+    def __init__(self, type_: Any, where: str) -> None:
+        self.type = type_
+        self.where = where
+        try:
+            self.parts = _parts(type_)
+            self._to_elements, self.from_elements = _conversion(type_, self.parts)
+        except MachineDefinitionError as error:
+            raise MachineDefinitionError(f"{where}: {error}") from None
+        self._plain = type_ if type_ in (int, str) else None
+        self.may_be_incomplete = type_ is Any or any(part in (Versionstamp, Any) for part in self.parts)
+
+    def pack(self, key: K) -> bytes:
+        """The key's bytes; raises a CodecError that names the key if it is not of the declared type."""
+        if type(key) is self._plain:
+            return pack_element(key)
+        return pack(self._elements(key, self._to_elements))
+
+    def pack_prefix(self, prefix: Any) -> bytes:
+        """What the bytes of all keys that start with `prefix` start with.
+
+        For a key of several elements `prefix` is a tuple of the first ones; for str and bytes it is the beginning
+        of the string.
+        """
+        if len(self.parts) == 1 and self.type in (str, bytes):
+            return pack(self._elements(prefix, self._to_elements))[:-1]
+        if not isinstance(prefix, tuple) or len(prefix) > len(self.parts):
+            raise CodecError(f"{self.where}: {prefix!r} is not a tuple of the first elements of {name_of(self.type)}")
+        checks = zip(prefix, self.parts, strict=False)
+        return pack(self._elements(prefix, lambda _: [_to_element(item, part) for item, part in checks]))
+
+    def unpack(self, data: bytes) -> K:
+        """The key of these bytes; raises a CodecError if they are not a key of the declared type."""
+        try:
+            return self.from_elements(unpack(data))  # type: ignore[no-any-return]
+        except (ValueError, TypeError, IndexError) as error:
+            raise CodecError(f"{self.where}: {data!r} is not a key of type {name_of(self.type)}: {error}") from error
+
+    def _elements(self, key: Any, convert: Callable[[Any], Sequence[Any]]) -> Sequence[Any]:
+        try:
+            return convert(key)
+        except (TypeError, CodecError) as error:
+            raise CodecError(f"{self.where}: the key {key!r} is not a {name_of(self.type)}: {error}") from None
+
+
+def _parts(type_: Any) -> tuple[Any, ...]:
+    """The declared types of a key's elements."""
+    arguments = typing.get_args(type_)
+    if typing.get_origin(type_) is tuple and Ellipsis not in arguments:
+        parts = arguments
+    elif is_dataclass(type_):
+        parts = tuple(field_types(type_).values())
+    else:
+        parts = (type_,)
+    for part in parts:
+        _refuse_part(part)
+    return parts
+
+
+def _refuse_part(part: Any) -> None:
+    if part is Any or part in SCALARS or part is type(None) or is_enum(part):
+        return None
+    if isinstance(part, typing.NewType):
+        return _refuse_part(part.__supertype__)
+    if typing.get_origin(part) in (tuple, *UNIONS):
+        for argument in typing.get_args(part):
+            if argument is not Ellipsis:
+                _refuse_part(argument)
+        return None
+    if is_dataclass(part):
+        for annotation in field_types(part).values():
+            _refuse_part(annotation)
+        return None
+    raise MachineDefinitionError(
+        f"{name_of(part)} cannot be a key: use int, str, bytes, bool, float, UUID, Versionstamp, an enum, or a tuple "
+        "or dataclass of those"
+    )
+
+
+def _conversion(type_: Any, parts: tuple[Any, ...]) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """How a key becomes its elements, and the elements the key."""
+    if is_dataclass(type_):
+        names = [field.name for field in dataclasses.fields(type_)]
+
+        def from_dataclass(key: Any) -> list[Any]:
+            if type(key) is not type_:
+                raise TypeError(f"expected {type_.__name__}")
+            return [_to_element(getattr(key, name), part) for name, part in zip(names, parts, strict=True)]
+
+        return from_dataclass, lambda elements: type_(*_from_elements(elements, parts))
+    if typing.get_origin(type_) is tuple and Ellipsis not in typing.get_args(type_):
+
+        def from_tuple(key: Any) -> list[Any]:
+            if type(key) is not tuple or len(key) != len(parts):
+                raise TypeError(f"expected a tuple of {len(parts)}")
+            return [_to_element(item, part) for item, part in zip(key, parts, strict=True)]
+
+        return from_tuple, lambda elements: tuple(_from_elements(elements, parts))
+    (part,) = parts
+    return lambda key: [_to_element(key, part)], lambda elements: _from_elements(elements, parts)[0]
+
+
+def _from_elements(elements: Sequence[Any], parts: tuple[Any, ...]) -> list[Any]:
+    if len(elements) != len(parts):
+        raise ValueError(f"{len(elements)} elements instead of {len(parts)}")
+    return [_from_element(element, part) for element, part in zip(elements, parts, strict=True)]
+
+
+def _to_element(value: Any, part: Any) -> Any:
+    """The tuple-layer element of a value, which must be exactly of the declared type."""
+    kind = type(value)
+    if kind is part or part is Any:
+        return value.value if isinstance(value, enum.Enum) else _nested(value, part)
+    if isinstance(part, typing.NewType):
+        return _to_element(value, part.__supertype__)
+    origin, arguments = typing.get_origin(part), typing.get_args(part)
+    if origin in UNIONS:
+        for argument in arguments:
+            if argument is kind or typing.get_origin(argument) is kind:
+                return _to_element(value, argument)
+    if origin is tuple and kind is tuple:
+        inner = arguments[:1] * len(value) if Ellipsis in arguments else arguments
+        if len(inner) == len(value):
+            return tuple(_to_element(item, part) for item, part in zip(value, inner, strict=True))
+    raise TypeError(f"{value!r} is not of type {name_of(part)}")
+
+
+def _nested(value: Any, part: Any) -> Any:
+    """A dataclass inside a key is a nested tuple of its fields."""
+    if part is not Any and is_dataclass(part):
+        return tuple(_to_element(getattr(value, name), inner) for name, inner in field_types(part).items())
+    return value
+
+
+def _from_element(element: Any, part: Any) -> Any:
+    kind = type(element)
+    if kind is part or part is Any:
+        return element
+    if isinstance(part, typing.NewType):
+        return _from_element(element, part.__supertype__)
+    if is_enum(part):
+        return part(element)
+    origin, arguments = typing.get_origin(part), typing.get_args(part)
+    if origin in UNIONS:
+        for argument in arguments:
+            try:
+                return _from_element(element, argument)
+            except (TypeError, ValueError):
+                continue
+    if kind is tuple and is_dataclass(part):
+        return part(*_from_elements(element, tuple(field_types(part).values())))
+    if kind is tuple and origin is tuple:
+        inner = arguments[:1] * len(element) if Ellipsis in arguments else arguments
+        return tuple(_from_elements(element, inner))
+    raise TypeError(f"{element!r} is not of type {name_of(part)}")
+
+
+def after_prefix(prefix: bytes) -> bytes:
+    """The first key behind all that start with `prefix`, which must not be all 0xff."""
+    stripped = prefix.rstrip(b"\xff")
+    return stripped[:-1] + bytes([stripped[-1] + 1])

@@ -1,0 +1,137 @@
+"""Where everything of a layer lies under its subspace. Other modules ask here; none spells a key itself.
+
+    ("m",)                         what wrote this keyspace: format, machine, schema, lanes
+    ("s", field, *key)             the state
+    ("b", field, *key) 0xff n      part n of a value too large for one row
+    ("a", lane, stamp)             outbox: a pending tracked action, in order within its lane
+    ("i", id)                      id of a pending action -> its lane and number
+    ("v", id)                      id of a pending action -> the versionstamp of its outbox row
+    ("x", stamp)                   an outbox row that died in the transaction that wrote it -> its lane
+    ("r", hash, request id)        receipt of an applied input
+    ("e", hour, hash, request id)  when a receipt expires
+    ("u", hour, token)             receipt of an input without a request id, for the layer's own retries
+
+A `stamp` is FoundationDB's versionstamp: ten bytes of commit order and two bytes of order within the transaction.
+Receipts are spread by a hash, so that request ids which grow do not make one hot shard; the outbox by its lanes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from fdb.tuple import Versionstamp
+
+from phasm_fdb.errors import DatabaseError
+from phasm_fdb.keys import INCOMPLETE, after_prefix, pack, pack_element
+
+STAMP_BYTES = 10
+HASH_BUCKETS = 256
+
+
+class Keyspace:
+    """The keys of one layer.
+
+    Args:
+        subspace: an `fdb.Subspace`, a directory, or anything else with `pack`; a tuple stands for `Subspace(tuple)`.
+    """
+
+    def __init__(self, subspace: Any) -> None:
+        if isinstance(subspace, tuple):
+            self.prefix = pack(subspace)
+        elif hasattr(subspace, "pack"):
+            self.prefix = bytes(subspace.pack(()))
+        else:
+            raise DatabaseError(f"{subspace!r} is not a subspace: pass Subspace((name,)), a directory, or a tuple")
+        if not self.prefix:
+            raise DatabaseError("the subspace is the whole database: give the layer one of its own, Subspace((name,))")
+        self.end = after_prefix(self.prefix)
+        self.meta = self._under("m")
+        self.state = self._under("s")
+        self.overflow = self._under("b")
+        self.outbox = self._under("a")
+        self._ids = self._under("i")
+        self._locations = self._under("v")
+        self._stillborn = self._under("x")
+        self._receipts = self._under("r")
+        self._expiries = self._under("e")
+        self._own_receipts = self._under("u")
+
+    def _under(self, name: str) -> bytes:
+        return self.prefix + pack_element(name)
+
+    def ancestors(self) -> list[bytes]:
+        """The meta keys of the subspaces that this one lies in, where the prefix is a packed tuple."""
+        try:
+            from fdb.tuple import unpack
+
+            elements = unpack(self.prefix)
+        except Exception:  # a directory's prefix is not a tuple, and nothing can lie above it
+            return []
+        return [pack((*elements[:size], "m")) for size in range(len(elements))]
+
+    # -------------------------------------------------------------------------------------------- outbox
+
+    def lane(self, lane: int) -> tuple[bytes, bytes]:
+        """The range of a lane's outbox rows."""
+        begin = self.outbox + pack_element(lane)
+        return begin, begin + b"\xff"
+
+    def outbox_row(self, lane: int, stamp: Versionstamp) -> bytes:
+        """The row of a pending action; with an incomplete stamp, what `set_versionstamped_key` completes."""
+        return self.outbox + pack_element(lane) + pack_element(stamp)
+
+    def id_row(self, packed_id: bytes) -> bytes:
+        return self._ids + packed_id
+
+    def location_row(self, packed_id: bytes) -> bytes:
+        return self._locations + packed_id
+
+    def stillborn_row(self, stamp: Versionstamp) -> bytes:
+        return self._stillborn + pack_element(stamp)
+
+    def stillborn(self) -> tuple[bytes, bytes]:
+        """The range of all marks of stillborn outbox rows; nearly always empty."""
+        return self._stillborn, self._stillborn + b"\xff"
+
+    # ------------------------------------------------------------------------------------------ receipts
+
+    def receipt(self, packed_request_id: bytes) -> bytes:
+        return self._receipts + _bucket(packed_request_id) + packed_request_id
+
+    def expiry(self, hour: int, packed_request_id: bytes) -> bytes:
+        return self._expiries + pack_element(hour) + _bucket(packed_request_id) + packed_request_id
+
+    def expired(self, hour: int) -> tuple[bytes, bytes]:
+        """The range of the expiries of all hours before `hour`."""
+        return self._expiries, self._expiries + pack_element(hour)
+
+    def receipt_of(self, expiry: bytes, hour_bytes: int) -> bytes:
+        """The receipt that an expiry row is about."""
+        return self._receipts + expiry[len(self._expiries) + hour_bytes :]
+
+    def own_receipt(self, hour: int, token: bytes) -> bytes:
+        return self._own_receipts + pack_element(hour) + pack_element(token)
+
+    def own_receipts_before(self, hour: int) -> tuple[bytes, bytes]:
+        """The range of the receipts of inputs without a request id from all hours before `hour`."""
+        return self._own_receipts, self._own_receipts + pack_element(hour)
+
+
+def _bucket(packed_request_id: bytes) -> bytes:
+    return pack_element(hashlib.blake2b(packed_request_id, digest_size=1).digest()[0])
+
+
+def stamp_of(row: bytes) -> Versionstamp:
+    """The versionstamp that a row's key ends with."""
+    return Versionstamp(row[-12:-2], int.from_bytes(row[-2:], "big"))
+
+
+def stamped_key(row: bytes) -> bytes:
+    """A row whose key ends with an incomplete versionstamp, as `set_versionstamped_key` takes it."""
+    return row + (len(row) - 12).to_bytes(4, "little")
+
+
+def stamp_value(suffix: bytes = b"", prefix: bytes = b"") -> bytes:
+    """A value that holds the commit's versionstamp, as `set_versionstamped_value` takes it."""
+    return prefix + INCOMPLETE + suffix + len(prefix).to_bytes(4, "little")

@@ -1,0 +1,139 @@
+"""What a keyspace says about itself, read by every transition: who wrote it, and in what format.
+
+The row changes when the layer is created, resized or migrated, and when a field first holds a large value; so
+reading it makes transitions conflict with those and with nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import msgpack
+
+from phasm_fdb.database.staged import Staged
+from phasm_fdb.definition import Definition
+from phasm_fdb.errors import KeyspaceError
+from phasm_fdb.keyspace import Keyspace
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The content of the meta row.
+
+    Attributes:
+        format: the version of the keyspace's own layout.
+        machine: the machine's name.
+        schema: the machine's `schema_version`.
+        lanes: into how many lanes the outbox is spread.
+        large: the fields that may hold values of more than one row.
+    """
+
+    format: int
+    machine: str
+    schema: int
+    lanes: int
+    large: tuple[str, ...] = ()
+
+
+class Meta:
+    """Checks the meta row, and writes it when the keyspace is new.
+
+    Args:
+        lanes: the number of lanes of a new keyspace; an existing one keeps its number.
+    """
+
+    def __init__(self, keyspace: Keyspace, definition: Definition, lanes: int) -> None:
+        self._keys = keyspace
+        self._definition = definition
+        self._lanes = lanes
+        self._checked: dict[bytes, Stored] = {}
+
+    def load(self, staged: Staged) -> Stored:
+        """The meta of this keyspace, which is created if nothing is there.
+
+        Raises:
+            KeyspaceError: the keyspace is another machine's, of a newer format or schema, or overlaps.
+        """
+        data = staged.read(self._keys.meta)
+        if data is None:
+            stored = self._new(staged)
+            staged.set(self._keys.meta, _encode(stored))
+            return stored
+        return self._check(data)
+
+    def peek(self, staged: Staged) -> Stored:
+        """The meta of this keyspace, as it would be created if nothing is there."""
+        data = staged.read(self._keys.meta)
+        return self._fresh() if data is None else self._check(data)
+
+    def note_large(self, staged: Staged, stored: Stored, large: set[str]) -> None:
+        """Record that these fields may hold values of more than one row from now on."""
+        fields = {**asdict(stored), "large": tuple(sorted(large))}
+        staged.set(self._keys.meta, _encode(Stored(**fields)))
+
+    def _fresh(self) -> Stored:
+        machine = self._definition.machine
+        return Stored(FORMAT, self._definition.name, machine.schema_version, self._lanes)
+
+    def _new(self, staged: Staged) -> Stored:
+        for row, _ in staged.rows(self._keys.prefix, self._keys.end, limit=1):
+            raise KeyspaceError(
+                f"the subspace {self._keys.prefix!r} of {self._definition.name} holds data that is not this layer's "
+                f"(the first key is {row!r}): another layer lies inside it, or something else uses it; give every "
+                "layer a subspace of its own"
+            )
+        for above in self._keys.ancestors():
+            data = staged.read(above)
+            stored = None if data is None else _decode(data)
+            if stored is not None:
+                raise KeyspaceError(
+                    f"the subspace {self._keys.prefix!r} of {self._definition.name} lies inside that of the layer "
+                    f"{stored.machine}: give every layer a subspace of its own"
+                )
+        return self._fresh()
+
+    def _check(self, data: bytes) -> Stored:
+        stored = self._checked.get(data)
+        if stored is None:
+            stored = self._checked[data] = self._judge(data)
+        return stored
+
+    def _judge(self, data: bytes) -> Stored:
+        stored = _decode(data)
+        here = f"the subspace {self._keys.prefix!r}"
+        if stored is None:
+            raise KeyspaceError(f"{here} holds {data[:40]!r} where a layer keeps its format: something else uses it")
+        if stored.format > FORMAT:
+            raise KeyspaceError(
+                f"{here} has format {stored.format}, and this version of phasm-fdb reads up to {FORMAT}: upgrade it"
+            )
+        if stored.machine != self._definition.name:
+            raise KeyspaceError(
+                f"{here} belongs to the machine {stored.machine}, and was opened for {self._definition.name}: give "
+                "every layer a subspace of its own (a renamed machine keeps its old `name`)"
+            )
+        schema = self._definition.machine.schema_version
+        if stored.schema != schema:
+            newer = "upgrade this process" if stored.schema > schema else "migrate the state first"
+            raise KeyspaceError(
+                f"{here} has schema version {stored.schema}, and this {self._definition.name} has {schema}: {newer}"
+            )
+        return stored
+
+
+def _encode(stored: Stored) -> bytes:
+    return bytes(msgpack.packb(asdict(stored)))
+
+
+def _decode(data: bytes) -> Stored | None:
+    """The content of a meta row; None if it is not one."""
+    try:
+        raw: Any = msgpack.unpackb(data)
+        if raw["format"] > FORMAT:  # only the format is known of what a newer version wrote
+            return Stored(raw["format"], str(raw.get("machine")), 0, 0)
+        return Stored(**{**raw, "large": tuple(raw["large"])})
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -1,0 +1,135 @@
+"""Receipts: the record that an input was applied, with its outcome, so that repeating it changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgpack
+from fdb.tuple import Versionstamp
+
+from phasm_fdb.actions import Tracked, Untracked
+from phasm_fdb.database.staged import Staged
+from phasm_fdb.definition import Definition
+from phasm_fdb.errors import CodecError
+from phasm_fdb.keys import pack_element, unpack
+from phasm_fdb.keyspace import STAMP_BYTES, Keyspace, stamp_value
+
+#: MessagePack never begins a value with this byte: behind it lies the versionstamp that completes the ids.
+STAMPED = b"\xc1"
+HOUR_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The outcome of an input.
+
+    Attributes:
+        reply: what `stf` returned.
+        tracked: the tracked actions that it emitted.
+        untracked: the untracked actions that it emitted; the caller runs them, after the commit.
+        versionstamp: of the commit, ten bytes; None inside a caller's transaction, or where nothing needed it.
+        repeated: the input had been applied before, and this is that outcome.
+    """
+
+    reply: Any = None
+    tracked: tuple[Tracked[Any], ...] = ()
+    untracked: tuple[Untracked[Any], ...] = ()
+    versionstamp: bytes | None = None
+    repeated: bool = False
+
+    def completed(self, versionstamp: bytes) -> Applied:
+        """The same with the ids from `new_id()` made complete, now that the commit's versionstamp is known."""
+        tracked = tuple(
+            replace(action, id=action.id.completed(versionstamp)) if _is_incomplete(action.id) else action
+            for action in self.tracked
+        )
+        return replace(self, tracked=tracked, versionstamp=versionstamp)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The key of a receipt, decided before the first attempt so that every attempt has the same.
+
+    Attributes:
+        key: its row.
+        expiry: the row that says when it expires; None for one of the layer's own, which go hour by hour.
+    """
+
+    key: bytes
+    expiry: bytes | None
+
+
+class Receipts:
+    """The receipts of one layer.
+
+    Args:
+        ttl_seconds: how long a receipt is kept at least.
+    """
+
+    def __init__(self, keyspace: Keyspace, definition: Definition, ttl_seconds: float) -> None:
+        self._keys = keyspace
+        self._definition = definition
+        self._ttl_seconds = ttl_seconds
+
+    def for_request(self, request_id: Any, now_seconds: float) -> Receipt:
+        """The receipt of a caller's request id, which is any tuple-layer value; raises a CodecError otherwise."""
+        packed = pack_element(request_id)
+        hour = int((now_seconds + self._ttl_seconds) // HOUR_SECONDS) + 1
+        return Receipt(self._keys.receipt(packed), self._keys.expiry(hour, packed))
+
+    def for_own(self, token: bytes, now_seconds: float) -> Receipt:
+        """The receipt of an input without a request id: only the layer's own retries ask for it."""
+        return Receipt(self._keys.own_receipt(int(now_seconds // HOUR_SECONDS), token), None)
+
+    def find(self, staged: Staged, receipt: Receipt) -> Applied | None:
+        """The recorded outcome, if the input was applied."""
+        data = staged.read(receipt.key)
+        return None if data is None else self._decode(data)
+
+    def write(self, staged: Staged, receipt: Receipt, applied: Applied) -> None:
+        """Record an outcome.
+
+        Raises:
+            CodecError: the reply is not of the declared type, or the outcome is larger than one row.
+        """
+        data = self._encode(applied)
+        if len(data) > 100_000:
+            raise CodecError(f"the reply and actions of one input take {len(data)} bytes; a receipt holds 100,000")
+        if any(_is_incomplete(action.id) for action in applied.tracked):
+            staged.set_versionstamped_value(receipt.key, stamp_value(data, prefix=STAMPED))
+        else:
+            staged.set(receipt.key, data)
+        if receipt.expiry is not None:
+            staged.set(receipt.expiry, b"")
+
+    def _encode(self, applied: Applied) -> bytes:
+        definition = self._definition
+        tracked = [
+            [pack_element(one.id), definition.tracked.to_raw(one.action), _packed(one.ordering_key)]
+            for one in applied.tracked
+        ]
+        untracked = [definition.untracked.to_raw(one.action) for one in applied.untracked]
+        return bytes(msgpack.packb([definition.replies.to_raw(applied.reply), tracked, untracked]))
+
+    def _decode(self, data: bytes) -> Applied:
+        versionstamp = None
+        if data.startswith(STAMPED):
+            versionstamp, data = data[1 : 1 + STAMP_BYTES], data[1 + STAMP_BYTES :]
+        raw_reply, raw_tracked, raw_untracked = msgpack.unpackb(data, strict_map_key=False)
+        definition = self._definition
+        tracked = tuple(
+            Tracked(unpack(id)[0], definition.tracked.from_raw(raw), None if key is None else unpack(key)[0])
+            for id, raw, key in raw_tracked
+        )
+        untracked = tuple(Untracked(definition.untracked.from_raw(raw)) for raw in raw_untracked)
+        applied = Applied(definition.replies.from_raw(raw_reply), tracked, untracked, repeated=True)
+        return applied if versionstamp is None else applied.completed(versionstamp)
+
+
+def _is_incomplete(id: Any) -> bool:
+    return type(id) is Versionstamp and not id.is_complete()
+
+
+def _packed(ordering_key: Any) -> bytes | None:
+    return None if ordering_key is None else pack_element(ordering_key)

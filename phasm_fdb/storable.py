@@ -1,0 +1,141 @@
+"""Which types have a stored form, and which of those are always small."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import types
+import typing
+from typing import Any
+from uuid import UUID
+
+from fdb.tuple import Versionstamp
+
+from phasm_fdb.errors import MachineDefinitionError
+
+#: The types whose values MessagePack keeps as they are.
+PLAIN = (bool, int, float, str, bytes)
+UNIONS = (typing.Union, types.UnionType)
+
+Arguments = tuple[Any, ...]
+
+
+def refuse_unstorable(type_: Any, above: frozenset[Any] = frozenset()) -> None:
+    """Raise a MachineDefinitionError if the type, or a part of it, has no stored form.
+
+    The message names the part and what to use instead. `above` holds the dataclasses that are being looked at, so
+    that a type may contain itself.
+    """
+    origin, arguments = typing.get_origin(type_), typing.get_args(type_)
+    if type_ in (set, frozenset) or origin in (set, frozenset):
+        raise MachineDefinitionError(
+            f"{name_of(type_)} has no order of its own, so processes would store it differently; "
+            "use a tuple or list, or a Map in the state"
+        )
+    if type_ in (Any, None, type(None), UUID, Versionstamp, *PLAIN) or origin is typing.Literal:
+        return
+    if is_enum(type_):
+        _refuse_enum(type_)
+    elif isinstance(type_, typing.NewType):
+        refuse_unstorable(type_.__supertype__, above)
+    elif origin in (list, tuple, dict, *UNIONS):
+        for argument in arguments:
+            if argument is not Ellipsis:
+                refuse_unstorable(argument, above)
+        if origin in UNIONS:
+            _refuse_union(type_)
+    elif is_dataclass(type_):
+        if type_ not in above:
+            _refuse_fields(type_, above | {type_})
+    else:
+        raise MachineDefinitionError(
+            f"{name_of(type_)} cannot be stored: use a dataclass, an enum, int, str, bytes, bool, float, UUID, None, "
+            "or list, dict, tuple and unions of those (times as integer milliseconds, money as integer cents)"
+        )
+
+
+def _refuse_enum(type_: Any) -> None:
+    for member in type_:
+        if type(member.value) not in (int, str):
+            raise MachineDefinitionError(f"{member} has the value {member.value!r}; stored enums have an int or str")
+
+
+def _refuse_fields(type_: Any, above: frozenset[Any]) -> None:
+    for name, annotation in field_types(type_).items():
+        try:
+            refuse_unstorable(annotation, above)
+        except MachineDefinitionError as error:
+            raise MachineDefinitionError(f"{type_.__name__}.{name}: {error}") from None
+
+
+def _refuse_union(union: Any) -> None:
+    members_by_tag(union)
+    others = [member for member in typing.get_args(union) if not is_dataclass(member) and member is not type(None)]
+    alone = len(others) == 1 and not members_by_tag(union)
+    if not alone and any(member not in PLAIN for member in others):
+        raise MachineDefinitionError(
+            f"{union} mixes types that cannot be told apart when stored: a union holds dataclasses, None, bool, int, "
+            "float, str and bytes; wrap the others in a dataclass"
+        )
+
+
+def is_bounded(type_: Any) -> bool:
+    """Whether every value of the type is small, so that it never needs more than one row."""
+    origin, arguments = typing.get_origin(type_), typing.get_args(type_)
+    if type_ in (None, type(None), bool, int, float, UUID, Versionstamp) or origin is typing.Literal or is_enum(type_):
+        return True
+    if isinstance(type_, typing.NewType):
+        return is_bounded(type_.__supertype__)
+    if origin in UNIONS or (origin is tuple and Ellipsis not in arguments):
+        return all(is_bounded(argument) for argument in arguments)
+    if is_dataclass(type_):
+        try:
+            return all(is_bounded(annotation) for annotation in field_types(type_).values())
+        except RecursionError:  # a type that contains itself can be as large as it likes
+            return False
+    return False
+
+
+@functools.cache
+def field_types(cls: type) -> dict[str, Any]:
+    """The declared type of each field of a dataclass, with string annotations resolved."""
+    try:
+        hints = typing.get_type_hints(cls)
+    except NameError as error:
+        raise MachineDefinitionError(
+            f"{cls.__name__} has an annotation that cannot be resolved ({error}): define its types at module level"
+        ) from None
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+@functools.cache
+def members_by_tag(union: Any) -> dict[str, type]:
+    """The dataclasses of a union, or the dataclass itself, by tag and alias.
+
+    The tag is the class name; `__aliases__` lists the names that the class had before, which still decode.
+    """
+    members: dict[str, type] = {}
+    for member in (union,) if is_dataclass(union) else typing.get_args(union):
+        if not is_dataclass(member):
+            continue
+        for tag in (member.__name__, *member.__dict__.get("__aliases__", ())):
+            if tag in members:
+                raise MachineDefinitionError(f"two members of {union} are called {tag!r}; rename one")
+            members[tag] = member
+    return members
+
+
+def is_dataclass(type_: Any) -> bool:
+    """Whether this is a dataclass, not an instance of one."""
+    return isinstance(type_, type) and dataclasses.is_dataclass(type_)
+
+
+def is_enum(type_: Any) -> bool:
+    """Whether this is an enum class."""
+    return isinstance(type_, type) and issubclass(type_, enum.Enum)
+
+
+def name_of(type_: Any) -> str:
+    """The type as errors name it."""
+    return type_.__name__ if isinstance(type_, type) and not typing.get_args(type_) else str(type_)
