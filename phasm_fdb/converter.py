@@ -387,6 +387,7 @@ def _new_converter() -> cattrs.Converter:
     converter.register_structure_hook_factory(lambda _type: True, structure_factory)
     for type_ in (bool, int, float, str, bytes):  # cattrs has lenient hooks for just these
         converter.register_structure_hook(type_, structure_factory(type_))
+        converter.register_unstructure_hook(type_, _make_hook(type_, storing=True))
     return converter
 
 

@@ -113,9 +113,12 @@ class KeyCodec(Generic[K]):
 
     def pack(self, key: K) -> bytes:
         """The key's bytes; raises a CodecError that names the key if it is not of the declared type."""
-        if type(key) is self._plain:
-            return pack_element(key)
-        return pack(self._elements(key, self._to_elements))
+        try:
+            if type(key) is self._plain:
+                return pack_element(key)
+            return pack(self._to_elements(key))
+        except (TypeError, CodecError) as error:
+            raise CodecError(f"{self.where}: the key {key!r} is not a {name_of(self.type)}: {error}") from None
 
     def pack_prefix(self, prefix: Any) -> bytes:
         """What the bytes of all keys that start with `prefix` start with.
@@ -123,12 +126,14 @@ class KeyCodec(Generic[K]):
         For a key of several elements `prefix` is a tuple of the first ones; for str and bytes it is the beginning
         of the string.
         """
-        if len(self.parts) == 1 and self.type in (str, bytes):
-            return pack(self._elements(prefix, self._to_elements))[:-1]
-        if not isinstance(prefix, tuple) or len(prefix) > len(self.parts):
-            raise CodecError(f"{self.where}: {prefix!r} is not a tuple of the first elements of {name_of(self.type)}")
-        checks = zip(prefix, self.parts, strict=False)
-        return pack(self._elements(prefix, lambda _: [_to_element(item, part) for item, part in checks]))
+        if self.type in (str, bytes):
+            return self.pack(prefix)[:-1]
+        try:
+            if type(prefix) is not tuple or len(prefix) > len(self.parts):
+                raise TypeError("expected a tuple of the first elements")
+            return pack([_to_element(item, part) for item, part in zip(prefix, self.parts, strict=False)])
+        except (TypeError, CodecError) as error:
+            raise CodecError(f"{self.where}: the prefix {prefix!r} of {name_of(self.type)}: {error}") from None
 
     def unpack(self, data: bytes) -> K:
         """The key of these bytes; raises a CodecError if they are not a key of the declared type."""
@@ -136,12 +141,6 @@ class KeyCodec(Generic[K]):
             return self.from_elements(unpack(data))  # type: ignore[no-any-return]
         except (ValueError, TypeError, IndexError) as error:
             raise CodecError(f"{self.where}: {data!r} is not a key of type {name_of(self.type)}: {error}") from error
-
-    def _elements(self, key: Any, convert: Callable[[Any], Sequence[Any]]) -> Sequence[Any]:
-        try:
-            return convert(key)
-        except (TypeError, CodecError) as error:
-            raise CodecError(f"{self.where}: the key {key!r} is not a {name_of(self.type)}: {error}") from None
 
 
 def _parts(type_: Any) -> tuple[Any, ...]:
