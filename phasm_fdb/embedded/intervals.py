@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 
 class IntervalSet:
-    """The union of the intervals added, minus those removed. Every operation is O(log n) plus what it replaces."""
+    """The union of the intervals added, minus those removed. Every operation is O(log n) plus what it
+    replaces.
+    """
 
     __slots__ = ("begins", "ends")
 

@@ -1,0 +1,88 @@
+"""Range reads between two plain keys: nearly all reads. Rows of the store, with the transaction's writes
+merged in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from phasm_fdb.embedded import stored
+from phasm_fdb.embedded.found import Found
+from phasm_fdb.embedded.limits import Limits
+from phasm_fdb.embedded.stored import Row
+from phasm_fdb.embedded.view import UNREADABLE, View
+from phasm_fdb.embedded.write_map import WriteMap
+from phasm_fdb.errors import FDBError
+
+_LARGEST_PAGE = 1024
+
+
+def read_span(view: View, begin: bytes, end: bytes, limits: Limits, reverse: bool) -> Found:
+    """The rows of `[begin, end)` as the view has them, up to `limits`, which are used up.
+
+    Raises:
+        FDBError: 1036 when the read comes to an unreadable key; 1007 when the snapshot is too old.
+    """
+    found = Found()
+    if begin >= end:
+        return found
+    writes = view.writes
+    if writes is None or not writes.touches(begin, end):
+        rows = _stored(view, [(begin, end)], limits, reverse)
+    else:
+        rows = _merged(view, writes, begin, end, limits, reverse)
+    for row in rows:
+        found.rows.append(row)
+        limits.take(*row)
+        if limits.reached:
+            found.more = True
+            break
+    return found
+
+
+def _stored(view: View, spans: list[tuple[bytes, bytes]], limits: Limits, reverse: bool) -> Iterator[Row]:
+    """The rows of the store in `spans`, which are in the order of the read; each page becomes known."""
+    first = _LARGEST_PAGE if limits.rows is None else min(limits.rows, _LARGEST_PAGE)
+    for begin, end in spans:
+        for page, low, high in stored.pages(view.snapshot(), begin, end, reverse, first):
+            view.cache.add_range(low, high, page)
+            yield from page
+
+
+def _merged(view: View, writes: WriteMap, begin: bytes, end: bytes, limits: Limits, reverse: bool) -> Iterator[Row]:
+    """The rows with the writes on top, up to the first unreadable key, where it raises."""
+    barred = False
+    if writes.unreadable and not view.bypass_unreadable:
+        for low, high in writes.unreadable.within(begin, end):
+            barred = True
+            if not reverse:
+                end = low
+                break
+            begin = high
+    spans = list(writes.cleared.gaps(begin, end))
+    own = writes.keys_within(begin, end)
+    if reverse:
+        spans.reverse()
+        own.reverse()
+    yield from _overlay(writes, own, _stored(view, spans, limits, reverse), reverse)
+    if barred:
+        raise FDBError(UNREADABLE)
+
+
+def _overlay(writes: WriteMap, own: list[bytes], rows: Iterator[Row], reverse: bool) -> Iterator[Row]:
+    """Merge written keys and stored rows, both in the order of the read; a written key wins."""
+    row = next(rows, None)
+    for key in own:
+        while row is not None and (row[0] > key if reverse else row[0] < key):
+            yield row
+            row = next(rows, None)
+        below = None
+        if row is not None and row[0] == key:
+            below = row[1]
+            row = next(rows, None)
+        value = writes.apply(key, below)
+        if value is not None:
+            yield key, value
+    while row is not None:
+        yield row
+        row = next(rows, None)

@@ -1,0 +1,126 @@
+"""Reads of the stored data alone, as FoundationDB's inner client answers them (fdbclient/NativeAPI).
+
+No write of the transaction is seen here. FoundationDB's own keys lie above the user's, and selectors that
+run off the end of the user's keys land in them: this engine has none, so an endless row of them is made up
+(`_system_key`), because where a selector lands and how many rows were read decide what conflicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from phasm_fdb.embedded.limits import Limits
+from phasm_fdb.embedded.selector import END, Place, key_after
+from phasm_fdb.embedded.store import Snapshot
+
+Row = tuple[bytes, bytes]
+
+_FIRST_PAGE, _LAST_PAGE = 32, 2048
+
+
+def _system_key(index: int) -> bytes:
+    return b"\xff/" + index.to_bytes(8, "big")
+
+
+_FIRST_SYSTEM_KEY = _system_key(0)
+
+
+@dataclass(slots=True)
+class StoredRows:
+    """What one read of stored rows found.
+
+    Attributes:
+        rows: in the order of the read.
+        more: a limit ended the read.
+        to_begin: a selector ran off the beginning of all keys.
+    """
+
+    rows: list[Row]
+    more: bool = False
+    to_begin: bool = False
+
+
+def pages(
+    snapshot: Snapshot, begin: bytes, end: bytes, reverse: bool, first: int = _FIRST_PAGE
+) -> Iterator[tuple[Sequence[Row], bytes, bytes]]:
+    """The rows of `[begin, end)` in growing pages, fetched as they are asked for, and the span of each
+    page.
+    """
+    size = first
+    while begin < end:
+        rows = snapshot.range(begin, end, size, reverse)
+        if len(rows) < size:
+            yield rows, begin, end
+            return
+        if reverse:
+            yield rows, rows[-1][0], end
+            end = rows[-1][0]
+        else:
+            after = key_after(rows[-1][0])
+            yield rows, begin, after
+            begin = after
+        size = min(max(size * 4, _FIRST_PAGE), _LAST_PAGE)
+
+
+def resolve(snapshot: Snapshot, place: Place) -> tuple[bytes, bool]:
+    """The key that a place names, and whether it ran off the beginning (then the key is the empty one)."""
+    key, offset = place
+    if offset >= 1:
+        rows = snapshot.range(key, END, offset, False) if key < END else ()
+        if len(rows) >= offset:
+            return rows[offset - 1][0], False
+        return _system_key(offset - len(rows) - 1), False
+    count = 1 - offset
+    rows = snapshot.range(b"", min(key, END), count, True) if key else ()
+    return (rows[count - 1][0], False) if len(rows) >= count else (b"", True)
+
+
+def read(snapshot: Snapshot, begin: Place, end: Place, limits: Limits, reverse: bool) -> StoredRows:
+    """The rows from `begin` to before `end`, up to `limits` (which it uses up)."""
+    found = StoredRows([], to_begin=begin.key == b"" and begin.offset < 1)
+    if end.key == b"" and end.offset <= 1:
+        return found
+    low, low_ran_off = (begin.key, False) if begin.is_key or found.to_begin else resolve(snapshot, begin)
+    high, high_ran_off = (end.key, False) if end.is_key else resolve(snapshot, end)
+    if low >= high:
+        return StoredRows([], to_begin=found.to_begin and not high_ran_off)
+    _fill(found, _all_keys(snapshot, low, high, reverse, limits.rows), limits)
+    if low_ran_off and low == b"" and not (reverse and found.more):
+        found.to_begin = True
+    return found
+
+
+def _fill(found: StoredRows, rows: Iterator[Row], limits: Limits) -> None:
+    for row in rows:
+        found.rows.append(row)
+        limits.take(*row)
+        if limits.reached:
+            found.more = True
+            return
+
+
+def _all_keys(snapshot: Snapshot, low: bytes, high: bytes, reverse: bool, wanted: int | None) ->
+Iterator[Row]:
+    """The user's rows and the made-up system rows of `[low, high)`."""
+    first = _FIRST_PAGE if wanted is None else min(wanted, _LAST_PAGE)
+    if not reverse:
+        for page, _, _ in pages(snapshot, low, min(high, END), False, first):
+            yield from page
+        index = _system_index(low)
+        while _system_key(index) < high:
+            yield _system_key(index), b""
+            index += 1
+        return
+    if high > _FIRST_SYSTEM_KEY:
+        for index in range(_system_index(high) - 1, _system_index(low) - 1, -1):
+            yield _system_key(index), b""
+    for page, _, _ in pages(snapshot, low, min(high, END), True, first):
+        yield from page
+
+
+def _system_index(key: bytes) -> int:
+    """The number of the first system key at or above `key`."""
+    if key <= _FIRST_SYSTEM_KEY:
+        return 0
+    return int.from_bytes(key[2:10].ljust(8, b"\0"), "big") + (len(key) > len(_FIRST_SYSTEM_KEY))
