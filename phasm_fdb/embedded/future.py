@@ -22,7 +22,8 @@ OPERATION_CANCELLED = 1101
 
 
 class _Waiting:
-    """What only a future that is not ready needs: who to tell, and a lock, for it is settled by any thread."""
+    """What only a future that is not ready needs: who to tell, and a lock, for it is settled by any thread.
+    """
 
     __slots__ = ("callbacks", "lock")
 
@@ -36,7 +37,8 @@ class Future(Generic[T]):
 
     __slots__ = ("__weakref__", "_error", "_result", "_waiting")
 
-    def __init__(self, result: T | None = None, error: FDBError | None = None, *, pending: bool = False) -> None:
+    def __init__(self, result: T | None = None, error: FDBError | None = None, *, pending: bool = False) ->
+    None:
         self._result = result
         self._error = error
         self._waiting = _Waiting() if pending else None

@@ -1,7 +1,7 @@
 """How far ahead one read of the store goes: past what is known, as long as that is only single cleared keys.
 
-FoundationDB's client decides so (skipUncached and countUncached in fdbclient/ReadYourWrites). How much it reads
-beyond the asked rows is seen later, in what the transaction knows.
+FoundationDB's client decides so (skipUncached and countUncached in fdbclient/ReadYourWrites). How much it
+reads beyond the asked rows is seen later, in what the transaction knows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ def _unknown(segment: Segment) -> bool:
 
 
 def skip_forward(view: View, segment: Segment, last: Segment, limit: int) -> tuple[Segment, int]:
-    """The unknown segment from which on something longer than one cleared key is known, `last` at the furthest.
+    """The unknown segment from which on something longer than one cleared key is known, `last` at the
+    furthest.
 
     Args:
         segment: an unknown segment, where to start.

@@ -67,9 +67,10 @@ class ReadCache:
         self._merge()
         if key in self._pairs:
             return Segment(key, key_after(key), Known.PAIR)
-        begin = max(self._known.edge_at_or_below(key), self._after_pair_below(key, bisect_left(self._sorted,
-        key))) end = self._known.edge_above(key, SPECIAL) index = bisect_right(self._sorted, key) if index <
-        len(self._sorted):
+        index = bisect_right(self._sorted, key)
+        begin = max(self._known.edge_at_or_below(key), self._after_pair_below(key, index))
+        end = self._known.edge_above(key, SPECIAL)
+        if index < len(self._sorted):
             end = min(end, self._sorted[index])
         return Segment(begin, end, Known.EMPTY if begin in self._known else Known.UNKNOWN)
 
