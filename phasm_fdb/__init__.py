@@ -16,6 +16,7 @@ from phasm_fdb.errors import (
     DatabaseError,
     DuplicateAction,
     FDBError,
+    HandlerError,
     InputError,
     InvariantViolation,
     KeyspaceError,
@@ -30,18 +31,22 @@ from phasm_fdb.errors import (
 from phasm_fdb.layer import Layer
 from phasm_fdb.machine import Normal, StateMachine, TrackedActionCompleted
 from phasm_fdb.receipts import Applied
+from phasm_fdb.runtime import Attempt, Handlers, Worker
 from phasm_fdb.state import Changes, Counter, Index, Log, Map, State, Value
 
 __all__ = [
     "Actions",
     "ActionsFull",
     "Applied",
+    "Attempt",
     "Changes",
     "CodecError",
     "Counter",
     "DatabaseError",
     "DuplicateAction",
     "FDBError",
+    "HandlerError",
+    "Handlers",
     "Index",
     "InputError",
     "InvariantViolation",
@@ -64,6 +69,7 @@ __all__ = [
     "TransitionError",
     "Untracked",
     "Value",
+    "Worker",
     "aio",
     "open",
     "transactional",

@@ -60,6 +60,10 @@ class MachineDefinitionError(PhasmError, TypeError):
     """A machine, a State or a field is not well formed; raised when the class or the Layer is made."""
 
 
+class HandlerError(PhasmError, TypeError):
+    """A handler is registered twice, or for what is no action of the machine; raised before anything runs."""
+
+
 # ------------------------------------------------------------------------------------- inputs and actions
 
 

@@ -6,6 +6,7 @@
     ("a", lane, stamp)             outbox: a pending tracked action, in order within its lane
     ("i", id)                      id of a pending action -> its lane and number
     ("v", id)                      id of a pending action -> the versionstamp of its outbox row
+    ("g", lane)                    counts what came into the lane: workers watch it
     ("x", stamp)                   an outbox row that died in the transaction that wrote it -> its lane
     ("r", hash, request id)        receipt of an applied input
     ("e", hour, hash, request id)  when a receipt expires
@@ -52,6 +53,7 @@ class Keyspace:
         self.outbox = self._under("a")
         self._ids = self._under("i")
         self._locations = self._under("v")
+        self._signals = self._under("g")
         self._stillborn = self._under("x")
         self._receipts = self._under("r")
         self._expiries = self._under("e")
@@ -86,6 +88,10 @@ class Keyspace:
 
     def location_row(self, packed_id: bytes) -> bytes:
         return self._locations + packed_id
+
+    def signal(self, lane: int) -> bytes:
+        """The row that grows with everything that comes into a lane."""
+        return self._signals + pack_element(lane)
 
     def stillborn_row(self, stamp: Versionstamp) -> bytes:
         return self._stillborn + pack_element(stamp)

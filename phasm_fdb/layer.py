@@ -82,6 +82,11 @@ class Layer:
     def __repr__(self) -> str:
         return f"Layer({type(self.machine).__name__}(), {self.keyspace.prefix!r})"
 
+    @property
+    def machinery(self) -> Machinery:
+        """The parts of the layer, for what extends it (the runtime)."""
+        return self._machinery
+
     # ------------------------------------------------------------------------------------------- inputs
 
     def apply(self, db_or_tr: Any, payload: Any, request_id: Any = None) -> Applied:

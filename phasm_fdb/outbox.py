@@ -20,13 +20,14 @@ from fdb.tuple import Versionstamp
 from phasm_fdb.actions import Tracked
 from phasm_fdb.codec import Codec
 from phasm_fdb.database.ranges import Row, rows
-from phasm_fdb.database.staged import Staged
+from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.database.waiting import wait
 from phasm_fdb.errors import CodecError, DuplicateAction, StaleCompletion
 from phasm_fdb.keys import pack_element, unpack, versionstamp_offset
 from phasm_fdb.keyspace import STAMP_BYTES, Keyspace, stamp_of, stamp_value, stamped_key
 
 MAX_USER_VERSION = 2**16
+ONE = encode_count(1)
 
 
 class TransactionStamps:
@@ -125,6 +126,7 @@ class Outbox:
             staged.set_versionstamped_value(self._keys.location_row(packed), stamp_value())
         row = self._keys.outbox_row(lane, Versionstamp.incomplete(number))
         staged.set_versionstamped_key(stamped_key(row), self._encode(tracked, packed, minted))
+        staged.add(self._keys.signal(lane), ONE)
         stamps.emitted[packed] = (lane, number, tracked)
 
     def remove(self, staged: Staged, stamps: TransactionStamps, id: Any) -> bool:

@@ -1,0 +1,8 @@
+"""The runtime: workers that run a layer's tracked actions and feed their results back."""
+
+from phasm_fdb.runtime.attempt import Attempt
+from phasm_fdb.runtime.handlers import Handlers
+from phasm_fdb.runtime.retry import Retry
+from phasm_fdb.runtime.worker import Worker
+
+__all__ = ["Attempt", "Handlers", "Retry", "Worker"]
