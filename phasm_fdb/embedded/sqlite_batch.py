@@ -1,0 +1,86 @@
+"""The mutations of one or more commits, applied in order inside one SQLite write transaction.
+
+Single keys are collected and written together at the end; a range is cleared on the spot, after what was
+collected before it. The values that were there before are remembered on the way: they are the new version's
+undo (see `sqlite_history`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from phasm_fdb.embedded.mutation import CLEAR, CLEAR_RANGE, SET, Mutation, apply_atomic
+
+UNDO_BYTES = 16 * 1024 * 1024
+"""The most that the undo of one version may take. Clearing a larger range does not keep what it cleared."""
+
+_GET = "SELECT value FROM kv WHERE key = ?"
+_SET = "REPLACE INTO kv (key, value) VALUES (?, ?)"
+_CLEAR = "DELETE FROM kv WHERE key = ?"
+_RANGE = "SELECT key, value FROM kv WHERE key >= ? AND key < ?"
+_CLEAR_RANGE = "DELETE FROM kv WHERE key >= ? AND key < ?"
+
+
+class Batch:
+    """Collects the changes of one version. `connection` has a write transaction open.
+
+    Attributes:
+        undo: the value before this version of every key that it changed, None where there was none; None
+            altogether once that has outgrown `UNDO_BYTES`.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._changes: dict[bytes, bytes | None] = {}
+        self._undo_bytes = 0
+        self.undo: dict[bytes, bytes | None] | None = {}
+
+    def apply(self, mutations: Iterable[Mutation]) -> None:
+        """Apply the mutations of one commit; versionstamps are in place already."""
+        changes = self._changes
+        for code, key, parameter in mutations:
+            if code == CLEAR_RANGE:
+                self._clear_range(key, parameter)
+                continue
+            old = changes[key] if key in changes else self._stored(key)
+            if code == SET:
+                changes[key] = parameter
+            elif code == CLEAR:
+                changes[key] = None
+            else:
+                changes[key] = apply_atomic(code, old, parameter)
+
+    def flush(self) -> None:
+        """Write what was collected."""
+        changes = self._changes.copy()
+        self._changes.clear()
+        kept = [(key, value) for key, value in changes.items() if value is not None]
+        if kept:
+            self._connection.executemany(_SET, kept)
+        if len(kept) < len(changes):
+            gone = [(key,) for key, value in changes.items() if value is None]
+            self._connection.executemany(_CLEAR, gone)
+
+    def _stored(self, key: bytes) -> bytes | None:
+        """The value in the file, remembered if this is the first change of `key`."""
+        row = self._connection.execute(_GET, (key,)).fetchone()
+        value: bytes | None = row[0] if row is not None else None
+        self._remember(key, value)
+        return value
+
+    def _clear_range(self, begin: bytes, end: bytes) -> None:
+        self.flush()
+        for key, value in self._connection.execute(_RANGE, (begin, end)):
+            self._remember(key, value)
+            if self.undo is None:
+                break
+        self._connection.execute(_CLEAR_RANGE, (begin, end))
+
+    def _remember(self, key: bytes, value: bytes | None) -> None:
+        if self.undo is None or key in self.undo:
+            return
+        self.undo[key] = value
+        self._undo_bytes += len(key) + (len(value) if value is not None else 0)
+        if self._undo_bytes > UNDO_BYTES:
+            self.undo = None

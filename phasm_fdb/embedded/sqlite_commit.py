@@ -1,0 +1,201 @@
+"""Writes a group of commits to an SQLite file: checked one by one, applied and made durable together.
+
+Each commit is checked on its own, in the order of the queue, against the history and against those before it
+in the group; the ones that pass are one SQLite transaction, with one COMMIT and one fsync. They share a
+version, and their order in the group is the batch order of their versionstamps, as on a FoundationDB proxy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Sequence
+
+from phasm_fdb.embedded import sqlite_history
+from phasm_fdb.embedded.commit_queue import MustWait, QueuedCommit, decide
+from phasm_fdb.embedded.mutation import has_stamps, stamp_all, versionstamp
+from phasm_fdb.embedded.sqlite_batch import Batch
+from phasm_fdb.embedded.sqlite_connections import CHECKPOINT_PAGES, Connections
+from phasm_fdb.embedded.sqlite_errors import (
+    OPERATION_CANCELLED,
+    commit_error,
+    is_disk_full,
+    is_locked,
+    write_error,
+)
+from phasm_fdb.embedded.sqlite_format import PAGE_SIZE
+from phasm_fdb.embedded.sqlite_history import TRANSACTION_TOO_OLD, RecentWrites
+from phasm_fdb.embedded.store import VERSIONS_PER_SECOND, WINDOW_SECONDS, Committed, KeyRange
+from phasm_fdb.errors import DatabaseError, FDBError
+
+LOCK_SECONDS = 5.0
+"""How long a group waits for another process's write transaction before it fails with 1020."""
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PAUSE_GROWTH = 0.0002, 0.005, 1.5
+
+FORGET_SECONDS = 1.0
+"""How often old history is deleted: rarely enough that it costs a commit next to nothing."""
+
+RESTART_LOG_BYTES = 4 * CHECKPOINT_PAGES * PAGE_SIZE
+"""Readers that overlap without a gap can keep SQLite from starting its log over. From this length on a commit
+asks for that.
+"""
+
+_LATEST = "SELECT max(version) FROM history"
+
+
+class GroupWriter:
+    """Writes groups of commits to one file, one group at a time.
+
+    Args:
+        connections: to the file.
+        clock: seconds since the epoch.
+        committed: told after each group, before anyone learns an outcome, which keys changed; None when that
+            is not known.
+        sleep: waits for so many seconds; used while another process holds the write lock.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        *,
+        clock: Callable[[], float],
+        committed: Callable[[Collection[bytes] | None], None],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._connections = connections
+        self._clock = clock
+        self._committed = committed
+        self._sleep = sleep
+        self._recent = RecentWrites()
+        self._forgot_at = clock()
+
+    def write(self, group: Sequence[QueuedCommit], may_wait: bool) -> None:
+        """Decide every commit of the group.
+
+        Raises:
+            MustWait: another process holds the lock, and `may_wait` is false; nothing was decided.
+        """
+        try:
+            self._connections.require_file()
+            connection = self._connections.take()
+        except FDBError as error:
+            decide(group, error)
+            return
+        except DatabaseError as error:
+            decide(group, FDBError(OPERATION_CANCELLED, str(error)))
+            return
+        try:
+            self._begin(connection, may_wait)
+            touched = self._write_transaction(connection, group)
+        except sqlite3.Error as error:
+            self._failed(connection, group, error)
+            return
+        except BaseException:
+            self._recent = RecentWrites()
+            raise
+        finally:
+            self._connections.give(connection)
+        self._committed(touched)
+
+    def _begin(self, connection: sqlite3.Connection, may_wait: bool) -> None:
+        """Open the write transaction, waiting for those of other processes."""
+        waited, pause = 0.0, FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if not is_locked(error) or waited > LOCK_SECONDS:
+                    raise
+                if not may_wait:
+                    raise MustWait from error
+            self._sleep(pause)
+            waited += pause
+            pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE_SECONDS)
+
+    def _write_transaction(
+        self, connection: sqlite3.Connection, group: Sequence[QueuedCommit]
+    ) -> Collection[bytes] | None:
+        """Check the group, write what passes and COMMIT. Returns the keys that changed, None if not known."""
+        latest: int = connection.execute(_LATEST).fetchone()[0]
+        now = self._clock()
+        version = max(latest + 1, int(now * VERSIONS_PER_SECOND))
+        self._recent.catch_up(connection, latest)
+        batch = Batch(connection)
+        keys: set[bytes] = set()
+        ranges: set[KeyRange] = set()
+        passed: list[QueuedCommit] = []
+        for entry in group:
+            code = self._check(entry, now)
+            if code:
+                entry.outcome = FDBError(code)
+                continue
+            write_keys, write_ranges = _stage(entry, batch, versionstamp(version, len(passed)))
+            self._recent.add(version, write_keys, write_ranges)
+            keys.update(write_keys)
+            ranges.update(write_ranges)
+            passed.append(entry)
+        if not passed:
+            connection.execute("ROLLBACK")
+            return ()
+        batch.flush()
+        sqlite_history.record(connection, version, keys, ranges, batch.undo)
+        self._forget(connection, now)
+        self._commit(connection, passed)
+        for order, entry in enumerate(passed):
+            entry.outcome = Committed(version, order)
+        return None if batch.undo is None else batch.undo.keys()
+
+    def _check(self, entry: QueuedCommit, now: float) -> int:
+        """The code of the error that keeps `entry` from being committed, or 0."""
+        request = entry.request
+        if request.snapshot is None:
+            return 0
+        if now - entry.taken_at > WINDOW_SECONDS:
+            return TRANSACTION_TOO_OLD
+        return self._recent.check(entry.since, request.read_keys, request.read_ranges)
+
+    def _forget(self, connection: sqlite3.Connection, now: float) -> None:
+        if now - self._forgot_at >= FORGET_SECONDS:
+            self._forgot_at = now
+            version = int(now * VERSIONS_PER_SECOND)
+            sqlite_history.forget(connection, version)
+            self._recent.forget(version)
+
+    def _commit(self, connection: sqlite3.Connection, passed: Sequence[QueuedCommit]) -> None:
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if not is_disk_full(error):
+                decide(passed, commit_error(error, self._connections.path))
+            raise
+        if self._connections.log_bytes() > RESTART_LOG_BYTES:
+            with contextlib.suppress(sqlite3.Error):  # the commit is done, and the next one tries again
+                connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+
+    def _failed(self, connection: sqlite3.Connection, group: Sequence[QueuedCommit], error: sqlite3.Error) -> None:
+        """Decide what is undecided after an error before or in the COMMIT: nothing of it was written."""
+        # The history in memory has taken in what was not committed: it is read again from the file.
+        self._recent = RecentWrites()
+        if connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):  # a connection that cannot is closed when given back
+                connection.execute("ROLLBACK")
+        undecided = [entry for entry in group if entry.outcome is None]
+        if len(undecided) > 1 and not is_locked(error):
+            # One commit too large for what room is left must not fail the others.
+            for entry in undecided:
+                self.write([entry], may_wait=True)
+            return
+        decide(undecided, write_error(error, self._connections.path))
+
+
+def _stage(entry: QueuedCommit, batch: Batch, stamp: bytes) -> tuple[list[bytes], list[KeyRange]]:
+    """Apply a commit that passed. Returns the keys and ranges that it counts as having written."""
+    request = entry.request
+    mutations, keys = request.mutations, list(request.write_keys)
+    if has_stamps(mutations):
+        mutations, stamped = stamp_all(mutations, stamp)
+        keys += stamped
+    batch.apply(mutations)
+    return keys, list(request.write_ranges)

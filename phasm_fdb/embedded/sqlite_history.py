@@ -1,0 +1,194 @@
+"""The last seconds of the database, kept in the file: what was written, and what was there before.
+
+The table `history` has one row for each recent version:
+
+`writes`
+    The write conflict keys and ranges of that version's commits. A process that is about to commit reads the
+    rows of others that it has not seen, so every process checks conflicts against the same history.
+`undo`
+    The value before that version of every key that it changed, None where there was none. A reader at an older
+    version reads the tables as they are now and puts back what was overwritten since. NULL where that would
+    have been too large to keep: versions before it cannot be read any more (1007, which a retry helps).
+
+A row that is older than the window is deleted, except the newest of those: versions from it on can be read.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import msgpack
+from sortedcontainers import SortedDict
+
+from phasm_fdb.embedded.conflicts import ConflictHistory
+from phasm_fdb.embedded.store import WINDOW_VERSIONS, KeyRange
+from phasm_fdb.errors import FDBError
+
+TRANSACTION_TOO_OLD = 1007
+
+Undo = Mapping[bytes, bytes | None]
+Pair = tuple[bytes, bytes]
+
+_NEWER_WRITES = "SELECT version, writes FROM history WHERE version > ? ORDER BY version"
+_NEWER_UNDO = "SELECT version, undo FROM history WHERE version > ? ORDER BY version"
+_OLDEST = "SELECT min(version) FROM history"
+_FORGET = "DELETE FROM history WHERE version < (SELECT max(version) FROM history WHERE version <= ?)"
+_RECORD = "INSERT INTO history (version, writes, undo) VALUES (?, ?, ?)"
+
+
+def record(
+    connection: sqlite3.Connection,
+    version: int,
+    keys: Collection[bytes],
+    ranges: Collection[KeyRange],
+    undo: Undo | None,
+) -> None:
+    """Write the row of a new version."""
+    writes = msgpack.packb((list(keys), list(ranges)))
+    connection.execute(_RECORD, (version, writes, None if undo is None else msgpack.packb(undo)))
+
+
+def forget(connection: sqlite3.Connection, now: int) -> None:
+    """Delete the rows that no transaction of the window needs; `now` is the current time as a version."""
+    connection.execute(_FORGET, (now - WINDOW_VERSIONS,))
+
+
+def newer_undo(connection: sqlite3.Connection, version: int) -> list[tuple[int, Undo | None]]:
+    """What each version after `version` changed, oldest first; None where it was too large to keep."""
+    rows = connection.execute(_NEWER_UNDO, (version,)).fetchall()
+    return [(row[0], _unpack_undo(row[1])) for row in rows]
+
+
+def _unpack_undo(packed: bytes | None) -> Undo | None:
+    if packed is None:
+        return None
+    undo: Undo = msgpack.unpackb(packed) if packed else {}
+    return undo
+
+
+class RecentWrites:
+    """The write conflicts of the window, in memory, brought up to date before every check.
+
+    Used by one thread at a time, inside a write transaction.
+    """
+
+    def __init__(self) -> None:
+        self._conflicts = ConflictHistory()
+        self._seen = 0
+        self._first = 0
+
+    def catch_up(self, connection: sqlite3.Connection, latest: int) -> None:
+        """Take in the commits up to `latest`, the newest version in the file, made by other processes."""
+        if latest == self._seen:
+            return
+        oldest: int = connection.execute(_OLDEST).fetchone()[0]
+        if oldest > self._seen:  # versions between were deleted unseen; no transaction of the window has them
+            self._first = oldest
+        for version, packed in connection.execute(_NEWER_WRITES, (self._seen,)):
+            if packed:
+                keys, ranges = msgpack.unpackb(packed, use_list=False)
+                self._conflicts.add(version, keys, ranges)
+        self._seen = latest
+
+    def add(self, version: int, keys: Collection[bytes], ranges: Collection[KeyRange]) -> None:
+        """Take in a commit of this process."""
+        self._conflicts.add(version, keys, ranges)
+        self._seen = version
+
+    def check(self, since: int, keys: Iterable[bytes], ranges: Iterable[KeyRange]) -> int:
+        """The error code for a transaction that read these at version `since`: 1020, 1007, or 0 for none."""
+        if since < self._first:
+            return TRANSACTION_TOO_OLD
+        return 1020 if self._conflicts.conflicts(since, keys, ranges) else 0
+
+    def forget(self, now: int) -> None:
+        """Drop what no transaction of the window can conflict with."""
+        self._conflicts.forget(now - WINDOW_VERSIONS)
+
+
+class OldValues:
+    """What keys held before the commits of the window, in memory: filled when a reader is not at the latest
+    version, so costs nothing where transactions do not overlap. Any thread may call it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loaded = 0
+        self._first = 0
+        self._old: SortedDict[bytes, list[tuple[int, bytes | None]]] = SortedDict()
+        """For each key the versions that changed it, oldest first, with the value before each."""
+        self._by_version: deque[tuple[int, list[bytes]]] = deque()
+
+    def value(self, connection: sqlite3.Connection, key: bytes, version: int, current: bytes | None) -> bytes | None:
+        """The value of `key` at `version`, given the `current` one, which was read before this call.
+
+        Raises:
+            FDBError: 1007.
+        """
+        with self._lock:
+            self._load(connection, version)
+            changes = self._old.get(key)
+            return current if changes is None else _before(changes, version, current)
+
+    def merge(self, connection: sqlite3.Connection, version: int, span: KeyRange, rows: Sequence[Pair]) -> list[Pair]:
+        """All pairs of `span` at `version` in key order, given its current ones, read before this call.
+
+        Raises:
+            FDBError: 1007.
+        """
+        with self._lock:
+            self._load(connection, version)
+            pairs: dict[bytes, bytes | None] = dict(rows)
+            for key in self._old.irange(*span, inclusive=(True, False)):
+                pairs[key] = _before(self._old[key], version, pairs.get(key))
+        return sorted((key, value) for key, value in pairs.items() if value is not None)
+
+    def _load(self, connection: sqlite3.Connection, version: int) -> None:
+        """Take in all versions that are in the file by now.
+
+        Reading the current values first and the history after is right, in whatever state either finds the
+        file: a change between the two is in the history and is undone by it.
+        """
+        newer = newer_undo(connection, self._loaded)
+        oldest: int = connection.execute(_OLDEST).fetchone()[0]
+        if oldest > self._loaded:  # versions between were deleted unseen; no transaction of the window has them
+            self._first = oldest
+            self._old.clear()
+            self._by_version.clear()
+            newer = [row for row in newer if row[0] > oldest]
+            self._loaded = oldest
+        for changed, undo in newer:
+            self._loaded = changed
+            if undo is None:
+                self._first = changed
+                continue
+            self._by_version.append((changed, list(undo)))
+            for key, value in undo.items():
+                self._old.setdefault(key, []).append((changed, value))
+        self._forget(oldest)
+        if version < self._first:
+            raise FDBError(TRANSACTION_TOO_OLD)
+
+    def _forget(self, oldest: int) -> None:
+        while self._by_version and self._by_version[0][0] <= oldest:
+            version, keys = self._by_version.popleft()
+            for key in keys:
+                changes = self._old[key]
+                del changes[: bisect_right(changes, version, key=_version)]
+                if not changes:
+                    del self._old[key]
+        self._first = max(self._first, oldest)
+
+
+def _version(change: tuple[int, bytes | None]) -> int:
+    return change[0]
+
+
+def _before(changes: list[tuple[int, bytes | None]], version: int, current: bytes | None) -> bytes | None:
+    """The value at `version`: what the first later change found, or the current value if there is none."""
+    index = bisect_right(changes, version, key=_version)
+    return changes[index][1] if index < len(changes) else current

@@ -1,0 +1,171 @@
+"""Watches on an SQLite file: checked at once after a commit of this process, and by polling for the others.
+
+A poll reads the history rows that are new since the last one, so it costs a few microseconds while nothing
+happens. There is a polling thread only while there are watches.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Collection, Iterable
+
+from phasm_fdb.embedded.helper_thread import HelperThread
+from phasm_fdb.embedded.sqlite_connections import Connections
+from phasm_fdb.embedded.sqlite_errors import OPERATION_CANCELLED, is_locked, read_error
+from phasm_fdb.embedded.sqlite_history import newer_undo
+from phasm_fdb.embedded.store import WatchFired
+from phasm_fdb.errors import DatabaseError, FDBError
+
+POLL_SECONDS = 0.01
+
+_LATEST = "SELECT max(version) FROM history"
+_GET = "SELECT value FROM kv WHERE key = ?"
+
+
+class SqliteWatch:
+    """One watch: `fired` is told when the value at `key` is no longer `value`."""
+
+    __slots__ = ("_watches", "fired", "key", "value")
+
+    def __init__(self, watches: Watches, key: bytes, value: bytes | None, fired: WatchFired) -> None:
+        self._watches = watches
+        self.key = key
+        self.value = value
+        self.fired = fired
+
+    def cancel(self) -> None:
+        self._watches.remove(self)
+
+
+class Watches:
+    """All watches of one open database.
+
+    Args:
+        connections: to the file.
+        poll_seconds: how often the polling thread looks for commits of other processes; None for no such
+            thread, then somebody else calls `poll`.
+    """
+
+    def __init__(self, connections: Connections, poll_seconds: float | None) -> None:
+        self._connections = connections
+        self._lock = threading.Lock()
+        self._watched: dict[bytes, set[SqliteWatch]] = {}
+        self._seen = 0
+        self._poller = None if poll_seconds is None else HelperThread("phasm-watch", self.poll, poll_seconds)
+
+    def add(self, key: bytes, value: bytes | None, fired: WatchFired) -> SqliteWatch:
+        """Register a watch; it fires within this call if the value differs already."""
+        watch = SqliteWatch(self, key, value, fired)
+        connection = self._connections.take()
+        try:
+            with self._lock:
+                if not self._watched:
+                    self._seen = connection.execute(_LATEST).fetchone()[0]
+                self._watched.setdefault(key, set()).add(watch)
+            # A commit after this point finds the watch; one before it is found by this look.
+            changed = self._changed(connection, (key,))
+        except sqlite3.Error as error:
+            self.remove(watch)
+            raise read_error(error, self._connections.path) from error
+        finally:
+            self._connections.give(connection)
+        self._fire(changed, None)
+        if self._poller is not None:
+            self._poller.wake()
+        return watch
+
+    def remove(self, watch: SqliteWatch) -> bool:
+        """Forget a watch; False when it has fired, or was removed before."""
+        with self._lock:
+            same_key = self._watched.get(watch.key, set())
+            if watch not in same_key:
+                return False
+            same_key.remove(watch)
+            if not same_key:
+                del self._watched[watch.key]
+            return True
+
+    def committed(self, keys: Collection[bytes] | None) -> None:
+        """Check the watches of `keys` (all, if None) after a commit of this process."""
+        if not self._watched:
+            return
+        touched = self._touched(keys)
+        if not touched:
+            return
+        connection = self._connections.take()
+        try:
+            changed = self._changed(connection, touched)
+        except sqlite3.Error:
+            return  # the commit stands whatever happens here, and the next poll will tell
+        finally:
+            self._connections.give(connection)
+        self._fire(changed, None)
+
+    def poll(self) -> bool:
+        """Check the watches of what other processes have committed since the last poll.
+
+        Returns whether there are watches left to poll for.
+        """
+        if not self._watched:
+            return False
+        try:
+            connection = self._connections.take()
+        except DatabaseError:
+            return False  # closed meanwhile: `close` tells the watches
+        try:
+            self._connections.require_file()
+            changed = self._poll(connection)
+        except sqlite3.Error as error:
+            if is_locked(error):
+                return True
+            self._fire(self._all(), read_error(error, self._connections.path))
+            return False
+        except FDBError as error:
+            self._fire(self._all(), error)
+            return False
+        finally:
+            self._connections.give(connection)
+        self._fire(changed, None)
+        return bool(self._watched)
+
+    def close(self) -> None:
+        """Tell every watch 1025, and end the polling thread."""
+        if self._poller is not None:
+            self._poller.stop()
+        self._fire(self._all(), FDBError(OPERATION_CANCELLED))
+
+    def _poll(self, connection: sqlite3.Connection) -> list[SqliteWatch]:
+        newer = newer_undo(connection, self._seen)
+        if not newer:
+            return []
+        changed: list[SqliteWatch] = []
+        for _, undo in newer:
+            changed += self._changed(connection, self._touched(undo))
+        self._seen = newer[-1][0]
+        return changed
+
+    def _touched(self, keys: Collection[bytes] | None) -> list[bytes]:
+        """The watched ones of `keys`."""
+        with self._lock:
+            return list(self._watched) if keys is None else [key for key in keys if key in self._watched]
+
+    def _changed(self, connection: sqlite3.Connection, keys: Iterable[bytes]) -> list[SqliteWatch]:
+        """The watches of `keys` that see another value than theirs."""
+        changed: list[SqliteWatch] = []
+        for key in keys:
+            row = connection.execute(_GET, (key,)).fetchone()
+            value: bytes | None = row[0] if row is not None else None
+            with self._lock:
+                changed += [watch for watch in self._watched.get(key, ()) if watch.value != value]
+        return changed
+
+    def _all(self) -> list[SqliteWatch]:
+        with self._lock:
+            return [watch for same_key in self._watched.values() for watch in same_key]
+
+    def _fire(self, watches: Iterable[SqliteWatch], error: FDBError | None) -> None:
+        """Tell each watch once, whoever else has found the same change."""
+        for watch in watches:
+            if self.remove(watch):
+                watch.fired(error)
