@@ -1,0 +1,86 @@
+"""The arrows of the design: who may import whom; and what a user may import."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import phasm_fdb
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "phasm_fdb"
+
+#: For the modules of a place: what of the package they may not import.
+FORBIDDEN = {
+    "embedded": ("layer", "transition", "runtime", "simulation", "testing", "cli", "state", "fields", "machine"),
+    "database": ("embedded", "layer", "transition", "runtime", "simulation", "testing", "cli", "state", "fields"),
+    "fields": ("embedded", "layer", "transition", "runtime", "simulation", "testing", "cli"),
+    "runtime": ("embedded", "simulation", "testing", "cli"),
+    "": ("embedded", "runtime", "simulation", "testing"),
+}
+
+#: Who may all the same, and why.
+ALLOWED = {
+    ("database/url.py", "embedded"): "opens every kind of database by its name",
+    ("__init__.py", "runtime"): "the public names",
+    ("cli.py", "runtime"): "the command line is above everything",
+    ("cli.py", "simulation"): "the command line is above everything",
+}
+
+
+def modules(place: str) -> list[Path]:
+    folder = PACKAGE / place
+    return sorted(folder.rglob("*.py") if place else folder.glob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The parts of the package that a module imports, type-checking imports left out."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "phasm_fdb":
+            parts = node.module.split(".")
+            yield from [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("phasm_fdb."):
+                    yield alias.name.split(".")[1]
+
+
+@pytest.mark.parametrize("place", sorted(FORBIDDEN))
+def test_no_module_imports_what_lies_above_it(place: str) -> None:
+    for path in modules(place):
+        name = str(path.relative_to(PACKAGE))
+        wrong = [part for part in imported(path) if part in FORBIDDEN[place] and (name, part) not in ALLOWED]
+        assert not wrong, f"{name} imports {wrong}"
+
+
+def test_layers_import_public_names_only() -> None:
+    public = {*phasm_fdb.__all__, "simulation", "testing"}
+    for path in sorted((ROOT / "layers").rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("phasm_fdb"):
+                names = {alias.name for alias in node.names}
+                private = node.module not in ("phasm_fdb", "phasm_fdb.simulation", "phasm_fdb.testing")
+                assert not private, f"{path} imports {node.module}"
+                assert node.module != "phasm_fdb" or names <= public, f"{path} imports {names - public}"
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    for name in phasm_fdb.__all__:
+        if name != "Subspace":  # the binding's own
+            assert getattr(phasm_fdb, name).__doc__, f"{name} has no docstring"
+
+
+def test_the_package_imports_without_libfdb_c() -> None:
+    """Importing and opening memory: touches nothing of the binding that needs the C library."""
+    code = "import sys, phasm_fdb; phasm_fdb.open('memory:'); sys.exit('fdb.impl' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
