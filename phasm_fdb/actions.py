@@ -27,11 +27,15 @@ class Tracked(Generic[A]):
             deterministically (PHASM's invariant 4).
         action: a value of the machine's declared `TrackedAction`.
         ordering_key: actions with the same key (a tuple-layer value) are done strictly one after another.
+        after: seconds from the time of the input (`Normal.at`) before which the action is not started.
+        at: the same as a point in time, in integer milliseconds since the epoch.
     """
 
     id: Any
     action: A
     ordering_key: Any = None
+    after: float | None = None
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,39 @@ class Untracked(Generic[A]):
     """Fire and forget: handed to the caller after the commit, never stored."""
 
     action: A
+
+
+@dataclass(frozen=True, slots=True)
+class Later(Generic[A]):
+    """An input that the machine sends itself, delivered once when it is due. Made by `Actions.later`.
+
+    Attributes:
+        id: shares its names with the tracked actions: unique among the pending, and what `cancel` takes.
+        payload: a value of the machine's declared `Input`.
+        after, at: when it is due, as for `Tracked`.
+        ordering_key: inputs with the same key (a tuple-layer value) are applied in the order they fell due.
+    """
+
+    id: Any
+    payload: A
+    after: float | None = None
+    at: int | None = None
+    ordering_key: Any = None
+
+
+def due_ms(action: Tracked[Any] | Later[Any], now_ms: int | None) -> int | None:
+    """When an action is due, in milliseconds since the epoch; None for at once.
+
+    Args:
+        now_ms: the time of the input that emits it.
+    """
+    if action.at is not None:
+        return action.at
+    if action.after is None:
+        return None
+    if now_ms is None:
+        raise InputError(f"{action!r} is due some time after its input, and that has no time: set Normal.at")
+    return now_ms + round(action.after * 1000)
 
 
 class Actions:
@@ -55,7 +92,7 @@ class Actions:
     def __init__(
         self,
         capacity: int = DEFAULT_CAPACITY,
-        check: Callable[[Tracked[Any] | Untracked[Any]], None] | None = None,
+        check: Callable[[Tracked[Any] | Untracked[Any] | Later[Any]], None] | None = None,
         next_user_version: Callable[[], int] | None = None,
     ) -> None:
         if capacity < 0:
@@ -63,7 +100,8 @@ class Actions:
         self.capacity = capacity
         self._check = check
         self._next_user_version = next_user_version
-        self._actions: dict[Any, Tracked[Any] | Untracked[Any]] = {}
+        self._actions: dict[Any, Tracked[Any] | Untracked[Any] | Later[Any]] = {}
+        self._has_later = False
         self._cancelled: list[Any] = []
 
     @classmethod
@@ -81,17 +119,42 @@ class Actions:
         """
         if not isinstance(action, Tracked | Untracked):
             raise InputError(f"{action!r} is not an action: wrap it in Tracked(id, action) or Untracked(action)")
+        self._add(action)
+
+    def later(
+        self, id: Any, payload: Any, *, after: float | None = None, at: int | None = None, ordering_key: Any = None
+    ) -> None:
+        """Have the machine's own input `payload` delivered, exactly once, when it is due; `cancel(id)` takes it back.
+
+        Args:
+            id: as the id of a tracked action, and not that of a pending one.
+            after: in how many seconds, counted from the time of this input.
+            at: or when, in integer milliseconds since the epoch.
+            ordering_key: inputs with the same key are applied in the order they fell due.
+
+        Raises:
+            ActionsFull, DuplicateAction: as for `add`.
+            InputError: the payload is not of a declared type; or not exactly one of `after` and `at` is given.
+        """
+        if after is None and at is None:
+            raise InputError(f"later({id!r}, ...) does not say when: give after= (seconds) or at= (milliseconds)")
+        self._add(Later(id, payload, after, at, ordering_key))
+        self._has_later = True
+
+    def _add(self, action: Tracked[Any] | Untracked[Any] | Later[Any]) -> None:
         if self._check is not None:
             self._check(action)
         if len(self._actions) >= self.capacity:
             raise ActionsFull(self.capacity)
-        if isinstance(action, Tracked):
-            key = _identity(action.id)
-            if key in self._actions:
-                raise DuplicateAction(action.id)
-            self._actions[key] = action
-        else:
+        if isinstance(action, Untracked):
             self._actions[object()] = action
+            return
+        if action.after is not None or action.at is not None:
+            _refuse_due(action)
+        key = _identity(action.id)
+        if key in self._actions:
+            raise DuplicateAction(action.id)
+        self._actions[key] = action
 
     def cancel(self, id: Any) -> None:
         """Take a pending tracked action back: its result, should one still come, will be stale.
@@ -131,11 +194,18 @@ class Actions:
         return tuple(action for action in self if isinstance(action, Untracked))
 
     @property
+    def delayed(self) -> tuple[Later[Any], ...]:
+        """The inputs for later, in the order they were added."""
+        return (
+            tuple(action for action in self._actions.values() if isinstance(action, Later)) if self._has_later else ()
+        )
+
+    @property
     def cancelled(self) -> tuple[Any, ...]:
         """The ids that were cancelled and are not in this container."""
         return tuple(self._cancelled)
 
-    def __iter__(self) -> Iterator[Tracked[Any] | Untracked[Any]]:
+    def __iter__(self) -> Iterator[Tracked[Any] | Untracked[Any] | Later[Any]]:
         return iter(self._actions.values())
 
     def __len__(self) -> int:
@@ -143,6 +213,16 @@ class Actions:
 
     def __repr__(self) -> str:
         return f"Actions({list(self)!r}, capacity={self.capacity})"
+
+
+def _refuse_due(action: Tracked[Any] | Later[Any]) -> None:
+    after, at = action.after, action.at
+    if after is not None and at is not None:
+        raise InputError(f"{action!r} is due twice: give after= (seconds) or at= (milliseconds), not both")
+    if after is not None and not (isinstance(after, int | float) and 0 <= after < 2**40):
+        raise InputError(f"{action!r}: after is {after!r}, and must be a number of seconds, not negative")
+    if at is not None and not (type(at) is int and 0 <= at < 2**53):
+        raise InputError(f"{action!r}: at is {at!r}, and must be integer milliseconds since the epoch")
 
 
 def _identity(id: Any) -> Any:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from phasm_fdb.actions import Actions, Tracked, Untracked
+from phasm_fdb.actions import Actions, Later, Tracked, Untracked
 from phasm_fdb.codec import Codec
 from phasm_fdb.errors import CodecError, InputError, InvariantViolation, MachineDefinitionError
 from phasm_fdb.machine import Normal, StateMachine, TrackedActionCompleted
@@ -55,10 +55,12 @@ class Definition:
         """Raise an InputError unless this is of the declared `TrackedResult`."""
         _check(self.results, result)
 
-    def check_action(self, action: Tracked[Any] | Untracked[Any]) -> None:
+    def check_action(self, action: Tracked[Any] | Untracked[Any] | Later[Any]) -> None:
         """Raise an InputError unless what this holds is of the declared type."""
         if isinstance(action, Tracked):
             _check(self.tracked, action.action)
+        elif isinstance(action, Later):
+            _check(self.inputs, action.payload)
         else:
             _check(self.untracked, action.action)
 

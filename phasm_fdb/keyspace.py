@@ -4,12 +4,21 @@
     ("s", field, *key)             the state
     ("b", field, *key) 0xff n      part n of a value too large for one row
     ("a", lane, stamp)             outbox: a pending tracked action, in order within its lane
+    ("n", lane, stamp)             how far the attempts at the action of an outbox row have come
+    ("t", lane, due, stamp)        a timer: an action or input that enters its lane when it is due (milliseconds)
+    ("q", lane, stamp)             inbox: an input that waits to be applied, in order within its lane
+    ("d", stamp)                   dead letter: an action or input that was given up, with the cause
     ("i", id)                      id of a pending action -> its lane and number
     ("v", id)                      id of a pending action -> the versionstamp of its outbox row
     ("g", lane)                    counts what came into the lane: workers watch it
-    ("x", stamp)                   an outbox row that died in the transaction that wrote it -> its lane
+    ("x", stamp)                   a row that died in the transaction that wrote it -> its lane, and when it is due
     ("r", hash, request id)        receipt of an applied input
     ("e", hour, hash, request id)  when a receipt expires
+    ("l", lane)                    lease: the fencing token of a lane, and which worker holds it
+    ("w", session)                 a live worker: its heartbeat, its name, and what it can run
+    ("c", type, slot)              a taken slot of an action type's concurrency limit
+    ("k", type, shard)             a token bucket of an action type's rate limit
+    ("z",)                         how many lanes `resize` asked for, until that is done
     ("u", hour, token)             receipt of an input without a request id, for the layer's own retries
 
 A `stamp` is FoundationDB's versionstamp: ten bytes of commit order and two bytes of order within the transaction.
@@ -24,7 +33,7 @@ from typing import Any
 from fdb.tuple import Versionstamp
 
 from phasm_fdb.errors import DatabaseError
-from phasm_fdb.keys import INCOMPLETE, after_prefix, pack, pack_element
+from phasm_fdb.keys import INCOMPLETE, after_prefix, pack, pack_element, unpack
 
 STAMP_BYTES = 10
 HASH_BUCKETS = 256
@@ -54,6 +63,15 @@ class Keyspace:
         self._ids = self._under("i")
         self._locations = self._under("v")
         self._signals = self._under("g")
+        self._progress = self._under("n")
+        self._timers = self._under("t")
+        self._inbox = self._under("q")
+        self._dead = self._under("d")
+        self._leases = self._under("l")
+        self._workers = self._under("w")
+        self._slots = self._under("c")
+        self._buckets = self._under("k")
+        self.resize = self._under("z")
         self._stillborn = self._under("x")
         self._receipts = self._under("r")
         self._expiries = self._under("e")
@@ -89,6 +107,34 @@ class Keyspace:
     def location_row(self, packed_id: bytes) -> bytes:
         return self._locations + packed_id
 
+    def progress_row(self, lane: int, stamp: Versionstamp) -> bytes:
+        return self._progress + pack_element(lane) + pack_element(stamp)
+
+    def progress(self, lane: int) -> tuple[bytes, bytes]:
+        """The range of a lane's progress rows."""
+        begin = self._progress + pack_element(lane)
+        return begin, begin + b"\xff"
+
+    def timer_row(self, lane: int, due: int, stamp: Versionstamp) -> bytes:
+        return self._timers + pack_element(lane) + pack_element(due) + pack_element(stamp)
+
+    def timers(self, lane: int, before: int | None = None) -> tuple[bytes, bytes]:
+        """The range of a lane's timers that are due before `before` (milliseconds), or of all."""
+        begin = self._timers + pack_element(lane)
+        return begin, begin + (b"\xff" if before is None else pack_element(before))
+
+    def due_of(self, timer_row: bytes) -> int:
+        """When a timer is due, from its row."""
+        return int(unpack(timer_row[len(self._timers) :])[1])
+
+    def inbox_row(self, lane: int, stamp: Versionstamp) -> bytes:
+        return self._inbox + pack_element(lane) + pack_element(stamp)
+
+    def inbox(self, lane: int) -> tuple[bytes, bytes]:
+        """The range of a lane's inbox rows."""
+        begin = self._inbox + pack_element(lane)
+        return begin, begin + b"\xff"
+
     def signal(self, lane: int) -> bytes:
         """The row that grows with everything that comes into a lane."""
         return self._signals + pack_element(lane)
@@ -99,6 +145,48 @@ class Keyspace:
     def stillborn(self) -> tuple[bytes, bytes]:
         """The range of all marks of stillborn outbox rows; nearly always empty."""
         return self._stillborn, self._stillborn + b"\xff"
+
+    # ----------------------------------------------------------------------------------------- workers
+
+    def dead_row(self, stamp: Versionstamp) -> bytes:
+        return self._dead + pack_element(stamp)
+
+    def dead(self) -> tuple[bytes, bytes]:
+        """The range of the dead letters."""
+        return self._dead, self._dead + b"\xff"
+
+    def lease(self, lane: int) -> bytes:
+        return self._leases + pack_element(lane)
+
+    def leases(self) -> tuple[bytes, bytes]:
+        """The range of the leases of all lanes."""
+        return self._leases, self._leases + b"\xff"
+
+    def lane_of(self, lease: bytes) -> int:
+        """The lane that a lease row is about."""
+        return int(unpack(lease[len(self._leases) :])[0])
+
+    def worker(self, session: bytes) -> bytes:
+        return self._workers + pack_element(session)
+
+    def workers(self) -> tuple[bytes, bytes]:
+        """The range of the rows of all live workers."""
+        return self._workers, self._workers + b"\xff"
+
+    def session_of(self, worker: bytes) -> bytes:
+        """The session that a worker's row is about."""
+        return bytes(unpack(worker[len(self._workers) :])[0])
+
+    def slot(self, action_type: str, slot: int) -> bytes:
+        return self._slots + pack_element(action_type) + pack_element(slot)
+
+    def slots(self, action_type: str) -> tuple[bytes, bytes]:
+        """The range of the taken slots of an action type."""
+        begin = self._slots + pack_element(action_type)
+        return begin, begin + b"\xff"
+
+    def bucket(self, action_type: str, shard: int) -> bytes:
+        return self._buckets + pack_element(action_type) + pack_element(shard)
 
     # ------------------------------------------------------------------------------------------ receipts
 

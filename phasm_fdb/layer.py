@@ -216,7 +216,7 @@ class Layer:
         stamps = self._stamps.of(tr)
         for packed, action in resumed.items():
             if packed not in pending:
-                outbox.emit(staged, stamps, action, stored.lanes)
+                outbox.emit(staged, stamps, action, stored.lanes, int(self._clock() * 1000))
         staged.flush(tr)
         result = Actions(len(pending) + len(emitted))
         for action in ({**pending, **resumed}).values():

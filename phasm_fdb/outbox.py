@@ -2,7 +2,8 @@
 
 Each action has an outbox row, keyed by its versionstamp within a lane; the row of its id, which can be read back in
 the same transaction and shows a duplicate; and the location row, which finds the outbox row from the id. An id from
-`actions.new_id()` contains the versionstamp and needs no location row.
+`actions.new_id()` contains the versionstamp and needs no location row. What is due later lies among the timers
+instead, until the worker that holds its lane moves it into the lane.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from weakref import WeakKeyDictionary
 import msgpack
 from fdb.tuple import Versionstamp
 
-from phasm_fdb.actions import Tracked
+from phasm_fdb.actions import Later, Tracked, due_ms
 from phasm_fdb.codec import Codec
 from phasm_fdb.database.ranges import Row, rows
 from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.database.waiting import wait
 from phasm_fdb.errors import CodecError, DuplicateAction, StaleCompletion
-from phasm_fdb.keys import pack_element, unpack, versionstamp_offset
+from phasm_fdb.keys import pack_element, versionstamp_offset
 from phasm_fdb.keyspace import STAMP_BYTES, Keyspace, stamp_of, stamp_value, stamped_key
+from phasm_fdb.records import Record
 
 MAX_USER_VERSION = 2**16
 ONE = encode_count(1)
@@ -40,7 +42,7 @@ class TransactionStamps:
     def __init__(self) -> None:
         self._next = 0
         self.read_version: int | None = None
-        self.emitted: dict[bytes, tuple[int, int, Tracked[Any]]] = {}
+        self.emitted: dict[bytes, tuple[int, int, Tracked[Any] | Later[Any]]] = {}
 
     def next_user_version(self) -> int:
         """The next free number beside this transaction's versionstamp.
@@ -102,51 +104,87 @@ class Outbox:
 
     # -------------------------------------------------------------------------------------------- write
 
-    def emit(self, staged: Staged, stamps: TransactionStamps, tracked: Tracked[Any], lanes: int) -> None:
-        """Store an action as pending.
+    def emit(
+        self,
+        staged: Staged,
+        stamps: TransactionStamps,
+        tracked: Tracked[Any],
+        lanes: int,
+        now_ms: int | None = None,
+    ) -> None:
+        """Store an action as pending: in its lane, or as a timer if it is due later.
+
+        Args:
+            now_ms: the time of the input that emits it.
 
         Raises:
             DuplicateAction: its id is pending already.
             CodecError: its id or ordering key is no tuple-layer value.
         """
-        packed = pack_element(tracked.id)
-        minted = type(tracked.id) is Versionstamp and not tracked.id.is_complete()
+        due = due_ms(tracked, now_ms) if tracked.after is not None or tracked.at is not None else None
+        self._store(staged, stamps, tracked, self._actions.to_raw(tracked.action), due, lanes)
+
+    def delay(
+        self, staged: Staged, stamps: TransactionStamps, later: Later[Any], raw: Any, lanes: int, now_ms: int | None
+    ) -> None:
+        """Store an input, undecoded, that is delivered when it is due; raises as `emit` does."""
+        self._store(staged, stamps, later, raw, due_ms(later, now_ms), lanes)
+
+    def _store(
+        self,
+        staged: Staged,
+        stamps: TransactionStamps,
+        action: Tracked[Any] | Later[Any],
+        raw: Any,
+        due: int | None,
+        lanes: int,
+    ) -> None:
+        packed = pack_element(action.id)
+        minted = type(action.id) is Versionstamp and not action.id.is_complete()
         if not minted and versionstamp_offset(packed) is not None:
-            raise CodecError(f"{tracked.id!r}: an id from new_id() is an id by itself, not part of one")
+            raise CodecError(f"{action.id!r}: an id from new_id() is an id by itself, not part of one")
         id_row = self._keys.id_row(packed)
         if not minted and staged.read(id_row) is not None:
-            raise DuplicateAction(tracked.id)
-        number = tracked.id.user_version if minted else stamps.next_user_version()
-        lane = self._lane(packed, tracked.ordering_key, lanes)
-        record = msgpack.packb([lane, number, minted])
+            raise DuplicateAction(action.id)
+        number = action.id.user_version if minted else stamps.next_user_version()
+        packed_key = None if action.ordering_key is None else pack_element(action.ordering_key)
+        lane = lane_of(packed if packed_key is None else packed_key, lanes)
+        place = msgpack.packb([lane, number, minted] if due is None else [lane, number, minted, due])
         if minted:
-            staged.set_versionstamped_key(stamped_key(id_row), record)
+            staged.set_versionstamped_key(stamped_key(id_row), place)
         else:
-            staged.set(id_row, record)
+            staged.set(id_row, place)
             staged.set_versionstamped_value(self._keys.location_row(packed), stamp_value())
-        row = self._keys.outbox_row(lane, Versionstamp.incomplete(number))
-        staged.set_versionstamped_key(stamped_key(row), self._encode(tracked, packed, minted))
+        record = Record(None if minted else packed, raw, packed_key, isinstance(action, Later))
+        row = self._row(lane, Versionstamp.incomplete(number), due)
+        staged.set_versionstamped_key(stamped_key(row), record.encode())
         staged.add(self._keys.signal(lane), ONE)
-        stamps.emitted[packed] = (lane, number, tracked)
+        stamps.emitted[packed] = (lane, number, action)
+
+    def _row(self, lane: int, stamp: Versionstamp, due: int | None) -> bytes:
+        return self._keys.outbox_row(lane, stamp) if due is None else self._keys.timer_row(lane, due, stamp)
 
     def remove(self, staged: Staged, stamps: TransactionStamps, id: Any) -> bool:
-        """Take an action out, because it is completed or cancelled; False if it is not pending."""
+        """Take an action, or an input for later, out, because it is completed or cancelled; False if not pending."""
         packed = pack_element(id)
         id_row = self._keys.id_row(packed)
-        record = staged.read(id_row)
-        if record is None:
+        place = staged.read(id_row)
+        if place is None:
             return False
-        lane, number, minted = msgpack.unpackb(record)
+        lane, number, minted, due = place_of(place)
         location_row = self._keys.location_row(packed)
         emitted = stamps.emitted.get(packed)
         if emitted is not None and emitted[:2] == (lane, number):
             # Its row gets its key at the commit and cannot be removed before: mark it as dead on arrival.
             mark = self._keys.stillborn_row(Versionstamp.incomplete(number))
-            staged.set_versionstamped_key(stamped_key(mark), msgpack.packb(lane))
+            staged.set_versionstamped_key(stamped_key(mark), msgpack.packb([lane, due]))
         else:
             stamp = id.tr_version if minted else staged.read(location_row)
             assert stamp is not None, f"the action {id!r} is pending, but not in the outbox"
-            staged.clear(self._keys.outbox_row(lane, Versionstamp(stamp[:STAMP_BYTES], number)))
+            stamp = Versionstamp(stamp[:STAMP_BYTES], number)
+            staged.clear(self._row(lane, stamp, due))
+            if due is None:
+                staged.clear(self._keys.progress_row(lane, stamp))
         staged.clear(id_row)
         if not minted:
             staged.clear(location_row)
@@ -158,35 +196,35 @@ class Outbox:
             raise StaleCompletion(id)
 
     def bury(self, tr: Any, limit: int = 1000) -> None:
-        """Remove outbox rows that were taken out in the transaction that wrote them, and their marks."""
-        for mark, lane in list(rows(tr, *self._keys.stillborn(), limit=limit)):
-            tr.clear(self._keys.outbox_row(msgpack.unpackb(lane), stamp_of(mark)))
+        """Remove rows that were taken out in the transaction that wrote them, and their marks."""
+        for mark, place in list(rows(tr, *self._keys.stillborn(), limit=limit)):
+            lane, due = msgpack.unpackb(place)
+            tr.clear(self._row(lane, stamp_of(mark), due))
             tr.clear(mark)
-
-    def _lane(self, packed_id: bytes, ordering_key: Any, lanes: int) -> int:
-        if lanes == 1:
-            return 0
-        spread_by = packed_id if ordering_key is None else pack_element(ordering_key)
-        return int.from_bytes(hashlib.blake2b(spread_by, digest_size=4).digest(), "big") % lanes
 
     # --------------------------------------------------------------------------------------------- read
 
     def pending(self, tr: Any, lanes: int, stamps: TransactionStamps | None = None) -> Iterator[Pending]:
-        """All pending actions in versionstamp order, as this transaction sees them.
+        """All pending actions in versionstamp order, as this transaction sees them; also those not due yet.
 
         Those which the transaction itself emitted come last, with incomplete stamps.
         """
         emitted = stamps.emitted if stamps is not None else {}
         reader = tr if not emitted else self._committed(tr)
-        stillborn = {stamp_of(row) for row, _ in rows(reader, *self._keys.stillborn())}
+        stillborn = self.stillborn(reader)
         lane_rows = [self._lane_rows(reader, lane) for lane in range(lanes)]
-        for pending in heapq.merge(*lane_rows, key=lambda pending: pending.stamp):
+        timer_rows = [self._timer_rows(reader, lane) for lane in range(lanes)]
+        for pending in heapq.merge(*lane_rows, *timer_rows, key=lambda pending: pending.stamp):
             if pending.stamp not in stillborn and (not emitted or self._is_pending(tr, pending)):
                 yield pending
-        for packed, (lane, number, tracked) in emitted.items():
-            record = wait(tr.get(self._keys.id_row(packed)))
-            if record is not None and msgpack.unpackb(record)[:2] == [lane, number]:
-                yield Pending(lane, Versionstamp.incomplete(number), tracked)
+        for packed, (lane, number, action) in emitted.items():
+            place = wait(tr.get(self._keys.id_row(packed)))
+            if isinstance(action, Tracked) and place is not None and place_of(place)[:2] == (lane, number):
+                yield Pending(lane, Versionstamp.incomplete(number), action)
+
+    def stillborn(self, reader: Any) -> set[Versionstamp]:
+        """The stamps of rows that died in the transaction that wrote them; nearly always empty."""
+        return {stamp_of(row) for row, _ in rows(reader, *self._keys.stillborn())}
 
     def _committed(self, tr: Any) -> Any:
         """A second transaction at the same read version, since this one cannot read what it has versionstamped."""
@@ -203,16 +241,34 @@ class Outbox:
         for row in rows(reader, *self._keys.lane(lane)):
             yield self.decode(lane, row)
 
+    def _timer_rows(self, reader: Any, lane: int) -> list[Pending]:
+        found = []
+        for key, value in rows(reader, *self._keys.timers(lane)):
+            record = Record.decode(value)
+            if not record.is_input:
+                # An action that waits for its next attempt was not emitted for later: it shows as it was emitted.
+                due = self._keys.due_of(key) if record.progress is None else None
+                found.append(self._pending(lane, stamp_of(key), record, due))
+        return sorted(found, key=lambda pending: pending.stamp)
+
     def decode(self, lane: int, row: Row) -> Pending:
         """What an outbox row holds."""
         key, value = row
-        stamp = stamp_of(key)
-        packed_id, raw_action, packed_ordering = msgpack.unpackb(value, strict_map_key=False)
-        id = stamp if packed_id is None else unpack(packed_id)[0]
-        ordering_key = None if packed_ordering is None else unpack(packed_ordering)[0]
-        return Pending(lane, stamp, Tracked(id, self._actions.from_raw(raw_action), ordering_key))
+        return self._pending(lane, stamp_of(key), Record.decode(value), None)
 
-    def _encode(self, tracked: Tracked[Any], packed_id: bytes, minted: bool) -> bytes:
-        ordering = None if tracked.ordering_key is None else pack_element(tracked.ordering_key)
-        record = [None if minted else packed_id, self._actions.to_raw(tracked.action), ordering]
-        return bytes(msgpack.packb(record))
+    def _pending(self, lane: int, stamp: Versionstamp, record: Record, due: int | None) -> Pending:
+        action = self._actions.from_raw(record.raw)
+        return Pending(lane, stamp, Tracked(record.id(stamp), action, record.ordering_key, at=due))
+
+
+def lane_of(spread_by: bytes, lanes: int) -> int:
+    """The lane of a packed ordering key, or of a packed id where there is no key."""
+    if lanes == 1:
+        return 0
+    return int.from_bytes(hashlib.blake2b(spread_by, digest_size=4).digest(), "big") % lanes
+
+
+def place_of(id_value: bytes) -> tuple[int, int, bool, int | None]:
+    """What an id row says: the lane and number of the row, whether the id is its versionstamp, when it is due."""
+    lane, number, minted, *due = msgpack.unpackb(id_value)
+    return lane, number, minted, due[0] if due else None

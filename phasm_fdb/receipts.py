@@ -106,7 +106,7 @@ class Receipts:
     def _encode(self, applied: Applied) -> bytes:
         definition = self._definition
         tracked = [
-            [pack_element(one.id), definition.tracked.to_raw(one.action), _packed(one.ordering_key)]
+            [pack_element(one.id), definition.tracked.to_raw(one.action), _packed(one.ordering_key), *_due(one)]
             for one in applied.tracked
         ]
         untracked = [definition.untracked.to_raw(one.action) for one in applied.untracked]
@@ -119,8 +119,8 @@ class Receipts:
         raw_reply, raw_tracked, raw_untracked = msgpack.unpackb(data, strict_map_key=False)
         definition = self._definition
         tracked = tuple(
-            Tracked(unpack(id)[0], definition.tracked.from_raw(raw), None if key is None else unpack(key)[0])
-            for id, raw, key in raw_tracked
+            Tracked(unpack(id)[0], definition.tracked.from_raw(raw), None if key is None else unpack(key)[0], *due)
+            for id, raw, key, *due in raw_tracked
         )
         untracked = tuple(Untracked(definition.untracked.from_raw(raw)) for raw in raw_untracked)
         applied = Applied(definition.replies.from_raw(raw_reply), tracked, untracked, repeated=True)
@@ -129,6 +129,10 @@ class Receipts:
 
 def _is_incomplete(id: Any) -> bool:
     return type(id) is Versionstamp and not id.is_complete()
+
+
+def _due(tracked: Tracked[Any]) -> tuple[()] | tuple[float | None, int | None]:
+    return () if tracked.after is None and tracked.at is None else (tracked.after, tracked.at)
 
 
 def _packed(ordering_key: Any) -> bytes | None:

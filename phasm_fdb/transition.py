@@ -78,7 +78,9 @@ def transition(
         machinery.outbox.remove(staged, stamps, id)
     applied = Applied(reply, actions.tracked, actions.untracked)
     for tracked in applied.tracked:
-        machinery.outbox.emit(staged, stamps, tracked, stored.lanes)
+        machinery.outbox.emit(staged, stamps, tracked, stored.lanes, input.at)
+    for later in actions.delayed:
+        machinery.outbox.delay(staged, stamps, later, definition.inputs.to_raw(later.payload), stored.lanes, input.at)
     if len(large) > len(stored.large):
         machinery.meta.note_large(staged, stored, large)
     if receipt is not None:

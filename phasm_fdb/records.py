@@ -1,0 +1,97 @@
+"""What the rows of pending work hold: an action in the outbox, an action or input in a timer, and its progress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+from fdb.tuple import Versionstamp
+
+from phasm_fdb.converter import TAG
+from phasm_fdb.keys import pack_element, unpack
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the attempts at an action have come.
+
+    Attributes:
+        attempts: how many were started.
+        running: the last of them was started, and how it ended is not recorded: after a crash it is in doubt.
+        first_ms: when the first one was started, in milliseconds since the epoch.
+        next_ms: when the next one is due.
+        cause: what the last failure was.
+        origin: the versionstamp (12 bytes) at which the action was emitted, where its row has moved since.
+        instead: the action, undecoded, which `restore` put in place of the original one.
+    """
+
+    attempts: int = 0
+    running: bool = False
+    first_ms: int = 0
+    next_ms: int = 0
+    cause: str = ""
+    origin: bytes = b""
+    instead: Any = None
+
+    def raw(self) -> list[Any]:
+        return [self.attempts, self.running, self.first_ms, self.next_ms, self.cause, self.origin, self.instead]
+
+    def encode(self) -> bytes:
+        return bytes(msgpack.packb(self.raw()))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Progress:
+        return cls(*msgpack.unpackb(data, strict_map_key=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row of the outbox or of a timer.
+
+    Attributes:
+        packed_id: None where the id is the row's own versionstamp.
+        raw: the action or payload, undecoded: it may be of a type that only a newer version knows.
+        packed_key: the ordering key.
+        is_input: it is an input for later, and not an action.
+        progress: in a timer, how far an action that waits for its next attempt has come.
+    """
+
+    packed_id: bytes | None
+    raw: Any
+    packed_key: bytes | None = None
+    is_input: bool = False
+    progress: Progress | None = None
+
+    def encode(self) -> bytes:
+        record = [self.packed_id, self.raw, self.packed_key]
+        if self.is_input or self.progress is not None:
+            record += [self.is_input, None if self.progress is None else self.progress.raw()]
+        return bytes(msgpack.packb(record))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Record:
+        packed_id, raw, packed_key, *more = msgpack.unpackb(data, strict_map_key=False)
+        if not more:
+            return cls(packed_id, raw, packed_key)
+        is_input, progress = more
+        return cls(packed_id, raw, packed_key, is_input, None if progress is None else Progress(*progress))
+
+    def id(self, stamp: Versionstamp) -> Any:
+        """The action's id, given the stamp of its row."""
+        return stamp if self.packed_id is None else unpack(self.packed_id)[0]
+
+    def packed(self, stamp: Versionstamp) -> bytes:
+        """The action's id as the tuple layer packs it, given the stamp of its row."""
+        return pack_element(stamp) if self.packed_id is None else self.packed_id
+
+    @property
+    def ordering_key(self) -> Any:
+        return None if self.packed_key is None else unpack(self.packed_key)[0]
+
+
+def tag_of(raw: Any) -> str:
+    """The type of an undecoded action or input, as the code that wrote it named it."""
+    if isinstance(raw, dict):
+        return str(raw.get(TAG))
+    return type(raw).__name__
