@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import greenlet
 
+from phasm_fdb.database.binding import shared_error
 from phasm_fdb.database.port import Future
 
 T = TypeVar("T")
@@ -25,9 +26,23 @@ class Suspendable(greenlet.greenlet):  # type: ignore[misc]
 
 
 def wait(future: Future[T]) -> T:
-    """The future's result, however this caller waits; raises what the future raises."""
+    """The future's result, however this caller waits; raises what the future raises.
+
+    A value or key is given as bytes (None for a value that is not there). An error of a cluster is this package's
+    `FDBError` and the binding's at once.
+    """
     if not future.is_ready():
         current = greenlet.getcurrent()
         if isinstance(current, Suspendable):
             current.suspend(future)
-    return future.wait()
+    return result_of(future)
+
+
+def result_of(future: Any) -> Any:
+    """What `wait` gives for a future that is ready; blocks the thread for one that is not."""
+    try:
+        result = future.wait()
+    except Exception as error:
+        raise shared_error(error) from error.__cause__
+    # The `wait` of a value or a key answers the future itself, which pretends to be bytes but is never None.
+    return result.value if result is future else result

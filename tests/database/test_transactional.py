@@ -14,12 +14,12 @@ from phasm_fdb.errors import DatabaseError
 
 @transactional
 def read(tr: Any, key: bytes) -> bytes | None:
-    return tr.get(key).wait()  # type: ignore[no-any-return]
+    return tr.get(key).value  # type: ignore[no-any-return]
 
 
 @transactional
 def increment(tr: Any, key: bytes) -> int:
-    number = int(tr.get(key).wait() or b"0") + 1
+    number = int(tr.get(key).value or b"0") + 1
     tr.set(key, b"%d" % number)
     return number
 
@@ -41,7 +41,7 @@ def test_a_conflict_runs_the_body_again(memory: Any) -> None:
     seen = []
 
     def body(tr: Any) -> int:
-        number = int(tr.get(b"n").wait() or b"0")
+        number = int(tr.get(b"n").value or b"0")
         seen.append(number)
         if len(seen) == 1:
             memory[b"n"] = b"41"
@@ -160,7 +160,7 @@ async def test_a_coroutine_function_can_be_transactional(memory: Any) -> None:
 
     @transactional
     async def body(tr: Any) -> int:
-        runs.append(int(await tr.get(b"n") or b"0"))
+        runs.append(int((await tr.get(b"n")).value or b"0"))
         if len(runs) == 1:
             memory[b"n"] = b"7"
         tr.set(b"n", b"%d" % (runs[-1] + 1))
