@@ -1,0 +1,44 @@
+"""What a user writes to have a machine simulated."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+
+class Workload:
+    """Clients and outside world of a machine: subclass it and say what they do.
+
+    Every seed gets a workload of its own, so it may keep what it likes in attributes. It decides by the `rng` that
+    it is given and by nothing else: no clock, no `random` module, no order of a set.
+
+    Attributes:
+        machine: the machine's class, or a function that makes one.
+        completions: the share of operations that complete a pending action, while there is one.
+    """
+
+    machine: Any
+    completions: ClassVar[float] = 0.40
+
+    def setup(self, rng: random.Random) -> Iterable[Any]:
+        """The payloads that are applied before the run."""
+        return ()
+
+    def next_input(self, rng: random.Random, view: Any) -> Any:
+        """One payload, or None for nothing now; `view` is the machine's state, to be read only."""
+        raise NotImplementedError(f"{type(self).__name__} has no `next_input`")
+
+    def perform(self, rng: random.Random, action: Any) -> Any:
+        """The outside world: do a tracked action and return a declared result; raise, and it is tried again later.
+
+        It may be called more than once for one action, as the outside world of a worker is.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no `perform`, and its machine emitted {action!r}")
+
+    def check(self, view: Any) -> None:
+        """At rest, when nothing is pending any more: raise (an `assert` will do) if something is wrong."""
+
+    def sometimes(self, view: Any) -> Mapping[str, bool]:
+        """At rest: properties that have to hold in at least one run, so that one which does nothing is noticed."""
+        return {}
