@@ -15,7 +15,7 @@ are dropped a block at a time.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from phasm_fdb.embedded.intervals import IntervalSet
 from phasm_fdb.embedded.store import KeyRange
@@ -112,7 +112,7 @@ class ConflictHistory:
             self._recent_writes = 0
             self._join_equals()
 
-    def conflicts(self, since: int, keys: Iterable[bytes], ranges: Iterable[KeyRange]) -> bool:
+    def conflicts(self, since: int, keys: Collection[bytes], ranges: Collection[KeyRange]) -> bool:
         """Whether a commit later than version `since` wrote one of `keys` or in one of `ranges`."""
         last_write = self._last_write
         if last_write:

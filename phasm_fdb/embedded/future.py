@@ -22,8 +22,7 @@ OPERATION_CANCELLED = 1101
 
 
 class _Waiting:
-    """What only a future that is not ready needs: who to tell, and a lock, for it is settled by any thread.
-    """
+    """What only a future that is not ready needs: who to tell, and a lock, for it is settled by any thread."""
 
     __slots__ = ("callbacks", "lock")
 
@@ -37,8 +36,7 @@ class Future(Generic[T]):
 
     __slots__ = ("__weakref__", "_error", "_result", "_waiting")
 
-    def __init__(self, result: T | None = None, error: FDBError | None = None, *, pending: bool = False) ->
-    None:
+    def __init__(self, result: T | None = None, error: FDBError | None = None, *, pending: bool = False) -> None:
         self._result = result
         self._error = error
         self._waiting = _Waiting() if pending else None
@@ -154,15 +152,13 @@ def _bytes_of(other: Any) -> Any:
     return other.value if isinstance(other, BytesFuture) else other
 
 
-class BytesFuture(Future["BytesFuture"]):
+class BytesFuture(Future[Any]):
     """A future that stands for its bytes: comparing it, slicing it or printing it waits for them.
 
     `wait()` returns the future itself, as the binding's does; `.value` is the bytes.
     """
 
     __slots__ = ()
-
-    _result: Any
 
     # The binding claims to be bytes, so that `isinstance` checks in layers pass (`fdb.impl.FutureString`).
     __class__ = property(lambda self: bytes)

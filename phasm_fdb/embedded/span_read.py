@@ -49,8 +49,7 @@ def _stored(view: View, spans: list[tuple[bytes, bytes]], limits: Limits, revers
             yield from page
 
 
-def _merged(view: View, writes: WriteMap, begin: bytes, end: bytes, limits: Limits, reverse: bool) ->
-Iterator[Row]:
+def _merged(view: View, writes: WriteMap, begin: bytes, end: bytes, limits: Limits, reverse: bool) -> Iterator[Row]:
     """The rows with the writes on top, up to the first unreadable key, where it raises."""
     barred = False
     if writes.unreadable and not view.bypass_unreadable:

@@ -19,7 +19,7 @@ MAX_READ_TRANSACTION_LIFE_VERSIONS).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -102,10 +102,10 @@ class CommitRequest:
     """
 
     snapshot: Snapshot | None
-    read_keys: Iterable[bytes]
-    read_ranges: Iterable[KeyRange]
-    write_keys: Iterable[bytes]
-    write_ranges: Iterable[KeyRange]
+    read_keys: Collection[bytes]
+    read_ranges: Collection[KeyRange]
+    write_keys: Collection[bytes]
+    write_ranges: Collection[KeyRange]
     mutations: Sequence[Mutation]
 
 

@@ -100,8 +100,7 @@ def _fill(found: StoredRows, rows: Iterator[Row], limits: Limits) -> None:
             return
 
 
-def _all_keys(snapshot: Snapshot, low: bytes, high: bytes, reverse: bool, wanted: int | None) ->
-Iterator[Row]:
+def _all_keys(snapshot: Snapshot, low: bytes, high: bytes, reverse: bool, wanted: int | None) -> Iterator[Row]:
     """The user's rows and the made-up system rows of `[low, high)`."""
     first = _FIRST_PAGE if wanted is None else min(wanted, _LAST_PAGE)
     if not reverse:

@@ -81,8 +81,6 @@ class WriteMap:
         "_keys",
         "_stamped",
         "cleared",
-        "conflict_keys",
-        "conflict_ranges",
         "unreadable",
         "writes",
     )
@@ -91,8 +89,6 @@ class WriteMap:
         self.writes: dict[bytes, Write] = {}
         self.cleared = IntervalSet()
         self.unreadable = IntervalSet()
-        self.conflict_keys: set[bytes] = set()
-        self.conflict_ranges = IntervalSet()
         self._keys: list[bytes] = []
         self._fresh: list[bytes] = []
         self._flushed: list[Mutation] = []
@@ -100,10 +96,8 @@ class WriteMap:
 
     # ------------------------------------------------------------------------------------------- writing
 
-    def set(self, key: bytes, value: bytes, conflict: bool) -> None:
+    def set(self, key: bytes, value: bytes) -> None:
         """Write `value` at `key`."""
-        if conflict:
-            self.conflict_keys.add(key)
         if key not in self.writes:
             self._fresh.append(key)
         elif self.unreadable and key in self.unreadable:
@@ -111,10 +105,8 @@ class WriteMap:
             return
         self.writes[key] = value
 
-    def operate(self, code: int, key: bytes, operand: bytes, conflict: bool) -> None:
+    def operate(self, code: int, key: bytes, operand: bytes) -> None:
         """Apply an atomic operation, or SET_VERSIONSTAMPED_VALUE, to `key`."""
-        if conflict:
-            self.conflict_keys.add(key)
         stamped = code == SET_VERSIONSTAMPED_VALUE
         readable = not self.unreadable or key not in self.unreadable
         written = self.writes.get(key)
@@ -142,7 +134,7 @@ class WriteMap:
         self._stamped[place] = key
         self._put(place, [(SET_VERSIONSTAMPED_KEY, value)])
 
-    def clear(self, key: bytes, conflict: bool) -> None:
+    def clear(self, key: bytes) -> None:
         """Clear one key."""
         if self.unreadable:
             self.unreadable.remove(key, key_after(key))
@@ -150,16 +142,12 @@ class WriteMap:
             self._drop(key, key_after(key))
         else:
             self._put(key, CLEARED)
-        if conflict:
-            self.conflict_keys.add(key)
 
-    def clear_range(self, begin: bytes, end: bytes, conflict: bool) -> None:
+    def clear_range(self, begin: bytes, end: bytes) -> None:
         """Clear `[begin, end)`."""
         self._drop(begin, end)
         self.cleared.add(begin, end)
         self.unreadable.remove(begin, end)
-        if conflict:
-            self.conflict_ranges.add(begin, end)
 
     # ------------------------------------------------------------------------------------------- reading
 
@@ -272,15 +260,6 @@ class WriteMap:
             else:
                 found += self._as_mutations(key, written)
         return found
-
-    def write_conflicts(self) -> IntervalSet:
-        """Keys and ranges of the write conflicts as one set."""
-        merged = IntervalSet()
-        for begin, end in self.conflict_ranges:
-            merged.add(begin, end)
-        for key in self.conflict_keys:
-            merged.add(key, key_after(key))
-        return merged
 
     def _independent(self, begin: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Cleared stretches and keys with a known value in `[begin, end)`, in order, not overlapping."""

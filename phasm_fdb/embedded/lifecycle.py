@@ -1,0 +1,280 @@
+"""When a transaction may be used: deferred errors, failures, timeouts, retries, `reset` and `cancel`.
+
+The rules are those of FoundationDB's ReadYourWritesTransaction and of the thread-safe wrapper around it
+(fdbclient/ReadYourWrites, fdbclient/ThreadSafeTransaction):
+
+- A write or an option that is not legal raises nothing by itself. Its error is kept, the writes after it are
+  dropped, and every read and commit fails with it until `reset` or `on_error`.
+- A failure (cancelled, timed out, used during a commit, `on_error` that did not retry) is answered by every
+  read and commit until `reset`. Writes are still taken, but they cannot be committed.
+- A transaction that began to commit cannot be used again before `reset` or `on_error`.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from phasm_fdb.embedded.attempt import Attempt
+from phasm_fdb.embedded.backoff import RETRIED, Backoff
+from phasm_fdb.embedded.future import Future, Key
+from phasm_fdb.embedded.options import TransactionOptions
+from phasm_fdb.embedded.timing import Delay
+from phasm_fdb.embedded.watch import WatchFuture
+from phasm_fdb.errors import FDBError
+
+if TYPE_CHECKING:
+    from phasm_fdb.embedded.database import Database
+
+INVALID_CALL = 2000
+CANCELLED = 1025
+TIMED_OUT = 1031
+USED_DURING_COMMIT = 2017
+READ_VERSION_ALREADY_SET = 2010
+VERSION_INVALID = 2011
+
+NO_VERSION = -1
+
+
+class Lifecycle:
+    """The state of a transaction, apart from what it reads and writes."""
+
+    __slots__ = (
+        "__weakref__",
+        "_attempt",
+        "_backoff",
+        "_began",
+        "_commit_future",
+        "_committed_version",
+        "_committing",
+        "_database",
+        "_deferred",
+        "_failure",
+        "_plain",
+        "_read_error",
+        "_retries",
+        "_settings",
+        "_size_limit",
+        "_skip_write_conflict",
+        "_stamp",
+        "_watches",
+    )
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._committed_version = NO_VERSION  # survives even a reset
+        self._begin()
+
+    def _begin(self) -> None:
+        """Start anew, as if just created."""
+        self._settings = self._database._settings
+        self._retries = 0
+        self._backoff: Backoff | None = None
+        self._began = self._database._time.clock()
+        self._begin_attempt()
+
+    def _begin_attempt(self) -> None:
+        """Start anew, but for what outlives a retry."""
+        settings = self._settings
+        self._attempt = attempt = Attempt(self._database._store)
+        attempt.snapshot_reads_see_writes = self._database._settings.snapshot_ryw
+        attempt.bypass_unreadable = settings.bypass_unreadable
+        self._size_limit = settings.size_limit
+        self._deferred: FDBError | None = None
+        self._failure: FDBError | None = None
+        self._read_error: FDBError | None = None
+        self._committing = False
+        self._commit_future: Future[None] | None = None
+        self._skip_write_conflict = False
+        self._stamp: Key | None = None
+        self._watches: list[WatchFuture] = []
+        # Whether reads and writes need no second look: nothing failed, nothing is committing, nothing times
+        # out.
+        self._plain = not settings.timeout
+
+    def __del__(self) -> None:
+        # A transaction that is dropped cancels what waits for it.
+        if self._watches or self._stamp is not None:
+            self._drop(FDBError(CANCELLED))
+        self._attempt.close()
+
+    # --------------------------------------------------------------------------------------- what is refused
+
+    def _refusal(self) -> FDBError | None:
+        """Why nothing can be read or committed now, if so."""
+        if self._plain:
+            return None
+        return self._deferred or self._use_refusal()
+
+    def _use_refusal(self) -> FDBError | None:
+        self._check_timeout()
+        if self._committing:
+            self._fail(FDBError(USED_DURING_COMMIT))
+            return FDBError(USED_DURING_COMMIT)
+        return self._failure
+
+    def _check_write(self) -> None:
+        """Raise when the transaction is committing; a failed one still takes writes."""
+        if self._committing:
+            self._fail(FDBError(USED_DURING_COMMIT))
+            raise FDBError(USED_DURING_COMMIT)
+
+    def _defer(self, change: Callable[[Lifecycle], None]) -> None:
+        """Make a change now, and keep its error for the next read or commit."""
+        if self._deferred is not None:
+            return
+        try:
+            change(self)
+        except FDBError as error:
+            self._deferred = error
+            self._plain = False
+
+    def _fail(self, error: FDBError) -> None:
+        """Spoil the transaction with its first failure."""
+        if self._failure is not None:
+            return
+        self._failure = error
+        self._plain = False
+        if self._stamp is not None:
+            self._stamp.settle(error=error)
+        if self._commit_future is not None:
+            self._commit_future.settle(error=error)
+        if not self._committing:  # else the commit decides over the watches
+            self._drop_watches(error)
+
+    def _drop(self, error: FDBError) -> None:
+        """Fail what waits for this attempt, which is over."""
+        if self._stamp is not None:
+            self._stamp.settle(error=error)
+        if self._commit_future is not None:
+            self._commit_future.settle(error=error)
+        self._drop_watches(error)
+
+    def _drop_watches(self, error: FDBError) -> None:
+        watches, self._watches = self._watches, []
+        for watch in watches:
+            watch.settle(error=error)
+
+    # ----------------------------------------------------------------------------------------------- options
+
+    @property
+    def options(self) -> TransactionOptions:
+        """What can be set, as `set_*` methods."""
+        return TransactionOptions(self)
+
+    def _set_timeout(self, milliseconds: int) -> None:
+        self._settings = replace(self._settings, timeout=milliseconds)
+        if milliseconds:
+            self._plain = False
+            self._watch_timeout()
+
+    @property
+    def _deadline(self) -> float | None:
+        timeout = self._settings.timeout
+        return self._began + timeout / 1000 if timeout else None
+
+    def _check_timeout(self) -> None:
+        deadline = self._deadline
+        if deadline is not None and self._database._time.clock() >= deadline:
+            self._fail(FDBError(TIMED_OUT))
+
+    def _watch_timeout(self) -> None:
+        """See to it that what waits for the transaction fails when its time is up."""
+        deadline = self._deadline
+        if deadline is None or (self._stamp is None and self._commit_future is None):
+            return
+        weak = weakref.ref(self)
+
+        def look() -> None:
+            transaction = weak()
+            if transaction is not None:
+                transaction._check_timeout()
+
+        time = self._database._time
+        time.call_later(deadline - time.clock(), look)
+
+    def _disable_read_your_writes(self) -> None:
+        if self._read_error is not None or not self._attempt.untouched:
+            raise FDBError(INVALID_CALL)
+        self._attempt.sees_writes = False
+
+    def _count_snapshot_ryw(self, step: int) -> None:
+        self._attempt.snapshot_reads_see_writes += step
+
+    def _skip_next_write_conflict(self) -> None:
+        self._skip_write_conflict = True
+
+    def _bypass_unreadable(self) -> None:
+        self._attempt.bypass_unreadable = True
+
+    def set_read_version(self, version: int) -> None:
+        """Read at `version` instead of the latest one.
+
+        A version that was set or taken before (2010), or is not positive (2011), fails the next read or
+        commit.
+        """
+
+        def change(_: Any) -> None:
+            if self._attempt.has_version:
+                raise FDBError(READ_VERSION_ALREADY_SET)
+            if version <= 0:
+                raise FDBError(VERSION_INVALID)
+            self._attempt.version = version
+
+        self._defer(change)
+
+    # -------------------------------------------------------------------------------------- reset and retry
+
+    def reset(self) -> None:
+        """Start anew: forget reads, writes, errors and options. What waited for the old life fails with
+        1025.
+        """
+        self._end_attempt()
+        self._begin()
+
+    def cancel(self) -> None:
+        """Give the transaction up: reads and commits fail with 1025 until `reset`."""
+        self._fail(FDBError(CANCELLED))
+
+    def on_error(self, error: Any) -> Future[None]:
+        """Get ready for the next attempt after `error`, a code or an exception that has one as `.code`.
+
+        The future is ready after a random delay that grows with every retry. The transaction is then as
+        new, but for its timeout, retry limit and longest delay.
+
+        Raises:
+            BaseException: `error` itself, when it is an exception without a code.
+
+        The future fails with the error when it is not one to retry, or was retried often enough; the
+        transaction is cancelled then.
+        """
+        code = error if isinstance(error, int) else getattr(error, "code", None)
+        if not isinstance(code, int):
+            raise error
+        self._check_timeout()
+        if self._failure is not None:
+            return Future(error=self._failure)
+        limit = self._settings.retry_limit
+        exhausted = limit != -1 and self._retries >= limit
+        self._retries += 1
+        if exhausted or code not in RETRIED:
+            self._fail(FDBError(CANCELLED))
+            return Future(error=FDBError(code if code else INVALID_CALL))
+        return self._retry(code)
+
+    def _retry(self, code: int) -> Future[None]:
+        if self._backoff is None:
+            self._backoff = Backoff(self._database._random)
+        time, deadline = self._database._time, self._deadline
+        seconds = self._backoff.delay(code, self._settings.max_retry_delay / 1000)
+        self._end_attempt()
+        self._begin_attempt()
+        if deadline is not None and time.clock() + seconds >= deadline:
+            return Delay(time, deadline - time.clock(), FDBError(TIMED_OUT))
+        return Delay(time, seconds)
+
+    def _end_attempt(self) -> None:
+        self._drop(FDBError(CANCELLED))
+        self._attempt.close()

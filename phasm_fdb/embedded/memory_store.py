@@ -1,0 +1,298 @@
+"""The memory store: every key's value now, and what it was before each commit of the last five seconds.
+
+Most keys have not changed lately, so a key costs an entry in a dict and one in a sorted list. The changes
+of the window are kept apart, as `(version, value before)` by key: a reader at an older version starts from
+the value now and goes back. Reads of keys without recent changes take no lock; see `_MemorySnapshot.get`
+for why that is right.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import islice
+from operator import itemgetter
+from typing import Any
+
+from sortedcontainers import SortedList
+
+from phasm_fdb.embedded.conflicts import ConflictHistory
+from phasm_fdb.embedded.memory_watches import MemoryWatch, MemoryWatches
+from phasm_fdb.embedded.mutation import (
+    CLEAR,
+    CLEAR_RANGE,
+    SET,
+    apply_atomic,
+    has_stamps,
+    stamp_all,
+    versionstamp,
+)
+from phasm_fdb.embedded.store import (
+    VERSIONS_PER_SECOND,
+    WINDOW_SECONDS,
+    WINDOW_VERSIONS,
+    CommitDone,
+    CommitRequest,
+    Committed,
+    Snapshot,
+    WatchFired,
+)
+from phasm_fdb.errors import FDBError
+
+TRANSACTION_TOO_OLD = 1007
+FUTURE_VERSION = 1009
+NOT_COMMITTED = 1020
+CANCELLED = 1025
+
+_FIRST_VERSION = 10_000_000
+"""Where versions begin: far enough from 0 that the smallest are too old from the start."""
+
+_SAMPLES = 1000
+"""How many pairs are weighed to estimate the size of a range."""
+
+Change = tuple[int, bytes | None]
+_version_of = itemgetter(0)
+
+
+class MemoryStore:
+    """A store in this process's memory, gone when it is dropped.
+
+    Args:
+        clock: seconds, never going back; versions and the window follow it.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._lock = threading.Lock()
+        self._version = _FIRST_VERSION
+        self._values: dict[bytes, bytes] = {}
+        # Every key that has a value, or had one in the window.
+        self._keys: Any = SortedList()
+        self._changes: dict[bytes, list[Change]] = {}
+        self._expiring: deque[tuple[int, list[bytes]]] = deque()
+        self._conflicts = ConflictHistory()
+        self._watches = MemoryWatches()
+
+    # -------------------------------------------------------------------------------------------- versions
+
+    def _version_now(self) -> int:
+        """The version that this moment has by the clock."""
+        return _FIRST_VERSION + int((self._clock() - self._began) * VERSIONS_PER_SECOND)
+
+    def _readable_until(self, version: int) -> float:
+        """When, by the clock, a version becomes too old."""
+        return self._began + (version - _FIRST_VERSION) / VERSIONS_PER_SECOND + WINDOW_SECONDS
+
+    def snapshot(self, version: int | None = None, /) -> Snapshot:
+        """See `Store.snapshot`."""
+        with self._lock:
+            self._version = latest = max(self._version, self._version_now())
+        if version is None:
+            version = latest
+        elif version > latest:
+            raise FDBError(FUTURE_VERSION)
+        elif version < latest - WINDOW_VERSIONS:
+            raise FDBError(TRANSACTION_TOO_OLD)
+        return _MemorySnapshot(self, version, self._readable_until(version))
+
+    # ---------------------------------------------------------------------------------------------- commit
+
+    def commit(self, request: CommitRequest, done: CommitDone, /) -> None:
+        """See `Store.commit`. `done` is called before this returns."""
+        fired: list[MemoryWatch] = []
+        outcome: Committed | FDBError
+        with self._lock:
+            code = self._refusal(request)
+            if code:
+                outcome = FDBError(code)
+            else:
+                outcome = Committed(max(self._version + 1, self._version_now()), 0)
+                changed = self._apply(request, outcome)
+                if self._watches:
+                    fired = self._watches.changed(changed, self._values.get)
+                self._version = outcome.version
+                self._forget(outcome.version - WINDOW_VERSIONS)
+        done(outcome)
+        for watch in fired:
+            watch.fired(None)
+
+    def help_commit(self) -> None:
+        """Nothing to help with: `commit` has no queue."""
+
+    def _refusal(self, request: CommitRequest) -> int:
+        """The code of the error that the commit fails with, or 0."""
+        snapshot = request.snapshot
+        if snapshot is None:
+            return 0
+        if self._clock() > self._readable_until(snapshot.version):
+            return TRANSACTION_TOO_OLD
+        if self._conflicts.conflicts(snapshot.version, request.read_keys, request.read_ranges):
+            return NOT_COMMITTED
+        return 0
+
+    def _apply(self, request: CommitRequest, committed: Committed) -> Iterable[bytes]:
+        """Make the writes; returns the keys that they changed."""
+        mutations = request.mutations
+        written = request.write_keys
+        if has_stamps(mutations):
+            mutations, stamped = stamp_all(mutations, versionstamp(*committed))
+            written = [*written, *stamped]
+        version = committed.version
+        self._conflicts.add(version, written, request.write_ranges)
+        changed: dict[bytes, None] = {}
+        for code, key, parameter in mutations:
+            if code == SET:
+                self._write(key, parameter, version, changed)
+            elif code == CLEAR:
+                self._write(key, None, version, changed)
+            elif code == CLEAR_RANGE:
+                for cleared in list(self._keys.irange(key, parameter, (True, False))):
+                    self._write(cleared, None, version, changed)
+            else:
+                value = apply_atomic(code, self._values.get(key), parameter)
+                self._write(key, value, version, changed)
+        if changed:
+            self._expiring.append((version, list(changed)))
+        return changed
+
+    def _write(self, key: bytes, value: bytes | None, version: int, changed: dict[bytes, None]) -> None:
+        """Give `key` a new value, and keep the one before."""
+        values = self._values
+        before = values.get(key)
+        if key not in changed:
+            if before is None and value is None:
+                return
+            changed[key] = None
+            changes = self._changes.get(key)
+            # The change is noted before it is made, for the readers that take no lock.
+            if changes is None:
+                if before is None:
+                    self._keys.add(key)
+                self._changes[key] = [(version, before)]
+            else:
+                changes.append((version, before))
+        if value is not None:
+            values[key] = value
+        elif before is not None:
+            del values[key]
+
+    def _forget(self, oldest: int) -> None:
+        """Drop what only readers at versions below `oldest` would need."""
+        self._conflicts.forget(oldest)
+        expiring = self._expiring
+        while expiring and expiring[0][0] <= oldest:
+            for key in expiring.popleft()[1]:
+                changes = self._changes.get(key)
+                if changes is None:
+                    continue
+                if changes[-1][0] > oldest:
+                    del changes[: bisect_right(changes, oldest, key=_version_of)]
+                    continue
+                # The list is left as it is: a reader may be looking at it.
+                del self._changes[key]
+                if key not in self._values:
+                    self._keys.remove(key)
+
+    # --------------------------------------------------------------------------------------------- watches
+
+    def watch(self, key: bytes, value: bytes | None, fired: WatchFired, /) -> MemoryWatch:
+        """See `Store.watch`."""
+        watch = MemoryWatch(self._watches, key, value, fired)
+        with self._lock:
+            differs = self._values.get(key) != value
+            if not differs:
+                self._watches.add(watch)
+        if differs:
+            fired(None)
+        return watch
+
+    def close(self) -> None:
+        """Tell the watches (1025) and drop everything."""
+        with self._lock:
+            watches = self._watches.take_all()
+            self._values, self._changes, self._keys = {}, {}, SortedList()
+            self._expiring.clear()
+            self._conflicts = ConflictHistory()
+        for watch in watches:
+            watch.fired(FDBError(CANCELLED))
+
+
+class _MemorySnapshot:
+    """The store at one version. Holds nothing that `close` would have to give back."""
+
+    __slots__ = ("_expires", "_store", "version")
+
+    def __init__(self, store: MemoryStore, version: int, expires: float) -> None:
+        self._store = store
+        self._expires = expires
+        self.version = version
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """See `Snapshot.get`.
+
+        No lock is taken for a key without recent changes. A commit notes the change before it makes it, and
+        this reads the value first and looks for changes after: a value that is too new is always found out.
+        """
+        store = self._store
+        if store._clock() > self._expires:
+            raise FDBError(TRANSACTION_TOO_OLD)
+        value = store._values.get(key)
+        changes = store._changes.get(key)
+        if changes is None or changes[-1][0] <= self.version:
+            return value
+        with store._lock:
+            return self._value(key)
+
+    def range(self, begin: bytes, end: bytes, limit: int, reverse: bool, /) -> list[tuple[bytes, bytes]]:
+        """See `Snapshot.range`."""
+        store = self._store
+        if store._clock() > self._expires:
+            raise FDBError(TRANSACTION_TOO_OLD)
+        with store._lock:
+            keys = store._keys.irange(begin, end, (True, False), reverse)
+            if not store._changes:
+                values = store._values
+                return [(key, values[key]) for key in islice(keys, limit)]
+            return list(islice(self._pairs(keys), limit))
+
+    def _pairs(self, keys: Iterable[bytes]) -> Iterable[tuple[bytes, bytes]]:
+        store, version = self._store, self.version
+        values, changes = store._values, store._changes
+        for key in keys:
+            changed = changes.get(key)
+            if changed is None or changed[-1][0] <= version:
+                value = values.get(key)
+            else:
+                value = self._value(key)
+            if value is not None:
+                yield key, value
+
+    def _value(self, key: bytes) -> bytes | None:
+        """The value at this version; the store's lock is held."""
+        changes = self._store._changes.get(key)
+        if changes is not None:
+            later = bisect_right(changes, self.version, key=_version_of)
+            if later < len(changes):
+                return changes[later][1]
+        return self._store._values.get(key)
+
+    def size(self, begin: bytes, end: bytes, /) -> int:
+        """See `Snapshot.size`: exact for a thousand keys, estimated from as many for more."""
+        store = self._store
+        if store._clock() > self._expires:
+            raise FDBError(TRANSACTION_TOO_OLD)
+        with store._lock:
+            first, last = store._keys.bisect_left(begin), store._keys.bisect_left(end)
+            step = max(1, (last - first) // _SAMPLES)
+            keys = (
+                store._keys.islice(first, last) if step == 1 else map(store._keys.__getitem__, range(first, last, step))
+            )
+            sizes = [len(key) + len(value) for key, value in self._pairs(keys)]
+            weighed = len(range(first, last, step))
+        return sum(sizes) * (last - first) // weighed if weighed else 0
+
+    def close(self) -> None:
+        """See `Snapshot.close`."""

@@ -1,0 +1,346 @@
+"""The transaction: FoundationDB's client semantics, over any store, by the names of the Python binding.
+
+What one attempt reads and writes is in `attempt`, when the transaction may be used at all in `lifecycle`,
+its writes in `writer`. Here are its reads and how it commits: what they check, and in which order, is what
+a 7.3 client does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from phasm_fdb.embedded.attempt import request_size
+from phasm_fdb.embedded.future import Future, Key, Value
+from phasm_fdb.embedded.lifecycle import NO_VERSION
+from phasm_fdb.embedded.limits import limits_of
+from phasm_fdb.embedded.mutation import versionstamp
+from phasm_fdb.embedded.range_result import Batch
+from phasm_fdb.embedded.reader import Reader
+from phasm_fdb.embedded.selector import END, SPECIAL, KeySelector, KeyValue, key_bytes, place_of
+from phasm_fdb.embedded.splitting import split_points
+from phasm_fdb.embedded.store import CommitRequest, Committed, Store
+from phasm_fdb.embedded.watch import WatchFuture
+from phasm_fdb.embedded.writer import (
+    INVERTED_RANGE,
+    KEY_SIZE_LIMIT,
+    KEY_TOO_LARGE,
+    OUTSIDE_LEGAL_RANGE,
+    Writer,
+)
+from phasm_fdb.errors import FDBError
+
+if TYPE_CHECKING:
+    from phasm_fdb.embedded.database import Database
+
+NO_COMMIT_VERSION = 2021
+TRANSACTION_INVALID_VERSION = 2020
+TRANSACTION_TOO_LARGE = 2101
+WATCHES_DISABLED = 1034
+NO_SPECIAL_KEYS = 2113
+
+# More bytes than a commit may have: most transactions are far below, and need no exact count.
+_SURELY_FITS = 4
+
+T = TypeVar("T")
+
+
+class Transaction(Writer, Reader):
+    """Reads of one snapshot of the database, and writes that a commit makes all at once or not at all."""
+
+    __slots__ = ()
+
+    @property
+    def db(self) -> Database:
+        return self._database
+
+    @property
+    def snapshot(self) -> SnapshotReader:
+        """The same transaction, read without read conflicts."""
+        return SnapshotReader(self)
+
+    # ------------------------------------------------------------------------------------------------- reads
+
+    def get(self, key: Any, /) -> Value:
+        if type(key) is not bytes:
+            key = key_bytes(key)
+        return self._get(key, False)
+
+    def _get(self, key: bytes, snapshot: bool) -> Value:
+        if not self._plain:
+            if self._deferred is not None:
+                return Value(error=self._deferred)
+            if key < SPECIAL:
+                refusal = self._use_refusal()
+                if refusal is not None:
+                    return Value(error=refusal)
+        if key >= END:
+            return Value(error=FDBError(NO_SPECIAL_KEYS if key >= SPECIAL else OUTSIDE_LEGAL_RANGE))
+        if len(key) > KEY_SIZE_LIMIT:
+            return Value()
+        try:
+            return Value(self._attempt.get(key, snapshot))
+        except FDBError as error:
+            self._read_error = self._read_error or error
+            return Value(error=error)
+
+    def get_key(self, key_selector: KeySelector, /) -> Key:
+        return self._get_key(key_selector, False)
+
+    def _get_key(self, selector: KeySelector, snapshot: bool) -> Key:
+        key = key_bytes(selector.key)
+        refusal = self._refusal()
+        if refusal is None and key > END:
+            refusal = FDBError(OUTSIDE_LEGAL_RANGE)
+        if refusal is not None:
+            return Key(error=refusal)
+        try:
+            return Key(self._attempt.get_key(place_of(selector), snapshot))
+        except FDBError as error:
+            self._read_error = self._read_error or error
+            return Key(error=error)
+
+    def _fetch(
+        self, begin: KeySelector, end: KeySelector, limit: int, mode: int, iteration: int, reverse: bool, /
+    ) -> Future[Batch]:
+        return self._fetch_batch(begin, end, limit, mode, iteration, reverse, False)
+
+    def _fetch_batch(
+        self,
+        begin: KeySelector,
+        end: KeySelector,
+        limit: int,
+        mode: int,
+        iteration: int,
+        reverse: bool,
+        snapshot: bool,
+    ) -> Future[Batch]:
+        try:
+            limits = limits_of(limit, mode, iteration)
+        except FDBError as error:
+            return Future(error=error)
+        refusal = self._range_refusal(key_bytes(begin.key), key_bytes(end.key))
+        if refusal is not None:
+            return Future(error=refusal)
+        low, high = place_of(begin), place_of(end)
+        if low.offset >= high.offset and low.key >= high.key:
+            return Future(Batch([], False))
+        try:
+            found = self._attempt.get_range(low, high, limits, reverse, snapshot)
+        except FDBError as error:
+            self._read_error = self._read_error or error
+            return Future(error=error)
+        return Future(Batch(list(map(KeyValue._make, found.rows)), found.more))
+
+    def _range_refusal(self, begin: bytes, end: bytes) -> FDBError | None:
+        if self._deferred is not None:
+            return self._deferred
+        if begin >= SPECIAL and end >= SPECIAL:
+            return FDBError(NO_SPECIAL_KEYS)
+        refusal = self._refusal()
+        if refusal is None and (begin > END or end > END):
+            refusal = FDBError(OUTSIDE_LEGAL_RANGE)
+        return refusal
+
+    def get_read_version(self) -> Future[int]:
+        self._check_timeout()
+        error = self._deferred or self._failure
+        if error is not None:
+            return Future(error=error)
+        try:
+            return Future(self._attempt.read_version())
+        except FDBError as failure:
+            return Future(error=failure)
+
+    def get_estimated_range_size_bytes(self, begin_key: bytes, end_key: bytes) -> Future[int]:
+        return self._look(begin_key, end_key, lambda store: _size(store, begin_key, end_key))
+
+    def get_range_split_points(self, begin_key: bytes, end_key: bytes, chunk_size: int) -> Future[list[bytes]]:
+        if chunk_size <= 0:
+            raise ValueError("chunk_size must be positive")
+        return self._look(begin_key, end_key, lambda store: _split_points(store, begin_key, end_key, chunk_size))
+
+    def _look(self, begin: bytes, end: bytes, look: Callable[[Store], T]) -> Future[T]:
+        """Look at a range as it is now: neither at the read version nor with own writes, nor as a conflict."""
+        begin, end = key_bytes(begin), key_bytes(end)
+        refusal = FDBError(INVERTED_RANGE) if begin > end else self._refusal()
+        if refusal is None and end > END:
+            refusal = FDBError(OUTSIDE_LEGAL_RANGE)
+        if refusal is not None:
+            return Future(error=refusal)
+        try:
+            return Future(look(self._database._store))
+        except FDBError as error:
+            return Future(error=error)
+
+    # ----------------------------------------------------------------------------------------------- watches
+
+    def watch(self, key: Any, /) -> Future[None]:
+        """A future that is ready when the value of `key` is no longer what this transaction sees now.
+
+        It counts from the commit on; until then it fires when this transaction writes another value.
+        """
+        key = key_bytes(key)
+        refusal = self._refusal() or self._watch_refusal(key)
+        if refusal is not None:
+            return Future(error=refusal)
+        counter = self._database._watches
+        try:
+            value = self._attempt.get(key, False)
+            counter.take()
+        except FDBError as error:
+            return Future(error=error)
+        future = WatchFuture(counter, key, value)
+        self._watches.append(future)
+        return future
+
+    def _watch_refusal(self, key: bytes) -> FDBError | None:
+        if not self._attempt.sees_writes:
+            return FDBError(WATCHES_DISABLED)
+        if key >= END:
+            return FDBError(OUTSIDE_LEGAL_RANGE)
+        return FDBError(KEY_TOO_LARGE) if len(key) > KEY_SIZE_LIMIT else None
+
+    # ------------------------------------------------------------------------------------------------ commit
+
+    def commit(self) -> Future[None]:
+        """Make the writes, if nothing that was read has changed.
+
+        The future fails with 1020 for a conflict, 1007 for a read version that is too old, 1021 when it
+        cannot be known whether the writes were made, and with the error of any earlier read or write that
+        was not legal.
+        """
+        refusal = self._refusal()
+        if refusal is not None:
+            return Future(error=refusal)
+        self._committing = True
+        self._plain = False
+        if self._read_error is not None:
+            return Future(error=self._read_error)
+        try:
+            request = self._attempt.request()
+            if request is not None and request_size(request) > self._size_limit:
+                raise FDBError(TRANSACTION_TOO_LARGE)
+        except FDBError as error:
+            self._not_committed(error)
+            return Future(error=error)
+        if request is None:
+            self._committed_version = NO_VERSION
+            self._committed(FDBError(NO_COMMIT_VERSION))
+            return Future()
+        return self._send(request)
+
+    def _send(self, request: CommitRequest) -> Future[None]:
+        store = self._database._store
+        future = self._commit_future = _CommitFuture(store)
+
+        def done(outcome: Committed | FDBError) -> None:
+            if isinstance(outcome, FDBError):
+                self._not_committed(outcome)
+                future.settle(error=outcome)
+            else:
+                self._committed_version = outcome.version
+                self._committed(versionstamp(*outcome))
+                future.settle()
+
+        store.commit(request, done)
+        self._attempt.close()
+        if not future.is_ready():
+            self._watch_timeout()
+        return future
+
+    def _committed(self, stamp: bytes | FDBError) -> None:
+        """Tell the versionstamp, or why there is none, and hand the watches over to the store."""
+        if self._stamp is not None:
+            if isinstance(stamp, FDBError):
+                self._stamp.settle(error=stamp)
+            else:
+                self._stamp.settle(stamp)
+        watches, self._watches = self._watches, []
+        for watch in watches:
+            watch.register(self._database._store)
+
+    def _not_committed(self, error: FDBError) -> None:
+        if self._stamp is not None:
+            self._stamp.settle(error=FDBError(TRANSACTION_INVALID_VERSION))
+        self._drop_watches(error)
+
+    def get_committed_version(self) -> int:
+        """The version of the commit; -1 before it, and after a commit without writes."""
+        return self._committed_version
+
+    def get_versionstamp(self) -> Key:
+        """The versionstamp of the commit that is to come; to be asked for before it."""
+        refusal = self._refusal()
+        if refusal is not None:
+            return Key(error=refusal)
+        if self._stamp is None:
+            self._stamp = Key(pending=True)
+            self._watch_timeout()
+        return self._stamp
+
+    def get_approximate_size(self) -> Future[int]:
+        """About how many bytes a commit would have now."""
+        return Future(self._attempt.size, self._deferred)
+
+
+class SnapshotReader(Reader):
+    """A transaction's reads, without their read conflicts."""
+
+    __slots__ = ("_transaction",)
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    @property
+    def db(self) -> Database:
+        return self._transaction.db
+
+    def get(self, key: Any, /) -> Value:
+        return self._transaction._get(key_bytes(key), True)
+
+    def get_key(self, key_selector: KeySelector, /) -> Key:
+        return self._transaction._get_key(key_selector, True)
+
+    def _fetch(
+        self, begin: KeySelector, end: KeySelector, limit: int, mode: int, iteration: int, reverse: bool, /
+    ) -> Future[Batch]:
+        return self._transaction._fetch_batch(begin, end, limit, mode, iteration, reverse, True)
+
+    def get_read_version(self) -> Future[int]:
+        return self._transaction.get_read_version()
+
+    def get_estimated_range_size_bytes(self, begin_key: bytes, end_key: bytes) -> Future[int]:
+        return self._transaction.get_estimated_range_size_bytes(begin_key, end_key)
+
+    def get_range_split_points(self, begin_key: bytes, end_key: bytes, chunk_size: int) -> Future[list[bytes]]:
+        return self._transaction.get_range_split_points(begin_key, end_key, chunk_size)
+
+
+class _CommitFuture(Future[None]):
+    """A commit on its way: whoever waits for it may help the store with its queue."""
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(pending=True)
+        self._store = store
+
+    def _before_blocking(self) -> None:
+        self._store.help_commit()
+
+
+def _size(store: Store, begin: bytes, end: bytes) -> int:
+    snapshot = store.snapshot()
+    try:
+        return snapshot.size(begin, end) if begin < end else 0
+    finally:
+        snapshot.close()
+
+
+def _split_points(store: Store, begin: bytes, end: bytes, chunk_size: int) -> list[bytes]:
+    snapshot = store.snapshot()
+    try:
+        return split_points(snapshot, begin, end, chunk_size)
+    finally:
+        snapshot.close()
