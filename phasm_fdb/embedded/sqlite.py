@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random as random_module
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Sequence
 from os import PathLike
@@ -32,13 +33,14 @@ from phasm_fdb.embedded.store import (
     CommitRequest,
     WatchFired,
 )
+from phasm_fdb.embedded.timing import CallLater, call_in_thread
 from phasm_fdb.errors import DatabaseError, FDBError
 
 TRANSACTION_TOO_OLD = 1007
 FUTURE_VERSION = 1009
 
-LOCKED_TRIES = 200
-"""How often a read is tried while another process recovers the log, 5 ms apart: a second in all."""
+LOCKED_TRIES, LOCKED_PAUSE_SECONDS = 1000, 0.005
+"""A reader waits five seconds for another process to recover the log: nobody else locks readers out."""
 
 _LATEST = "SELECT max(version) FROM history"
 _GET = "SELECT (SELECT value FROM kv WHERE key = ?), (SELECT max(version) FROM history)"
@@ -57,24 +59,47 @@ Pair = tuple[bytes, bytes]
 
 
 class SqliteSnapshot:
-    """The database at one version; see `Snapshot` of the store's protocol."""
+    """The database at one version; see `Snapshot` of the store's protocol.
 
-    __slots__ = ("_store", "taken_at", "version")
+    A new snapshot has no version until one is needed: the first `get` finds it in the statement that reads the
+    value, and saves a statement for every transaction.
+    """
 
-    def __init__(self, store: SqliteStore, version: int, taken_at: float) -> None:
+    __slots__ = ("_resolving", "_store", "_version", "taken_at")
+
+    def __init__(self, store: SqliteStore, version: int | None, taken_at: float) -> None:
         self._store = store
-        self.version = version
+        self._version = version
+        self._resolving = threading.Lock()
         self.taken_at = taken_at
         """When the five seconds began, by the store's clock."""
 
+    @property
+    def version(self) -> int:
+        if self._version is None:
+            with self._resolving:
+                if self._version is None:
+                    self._version = self._store.latest_version()
+        return self._version
+
     def get(self, key: bytes, /) -> bytes | None:
-        return self._store.get(self, key)
+        store = self._store
+        store.require_young(self)
+        if self._version is None:
+            with self._resolving:
+                if self._version is None:
+                    value, self._version = store.current(key)
+                    return value
+        value, latest = store.current(key)
+        return value if latest == self._version else store.old_value(self._version, key, value)
 
     def range(self, begin: bytes, end: bytes, limit: int, reverse: bool, /) -> Sequence[Pair]:
-        return self._store.range(self, begin, end, limit, reverse)
+        self._store.require_young(self)
+        return self._store.range(self.version, begin, end, limit, reverse)
 
     def size(self, begin: bytes, end: bytes, /) -> int:
-        return self._store.size(self, begin, end)
+        self._store.require_young(self)
+        return self._store.size(begin, end)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -87,8 +112,8 @@ class SqliteStore:
         path: the file; it is made where there is none.
         synchronous: whether a commit waits for the disk, see `sqlite_connections.Synchronous`.
         check: read the whole file before it is used.
-        clock: seconds since the epoch, the same for all processes that share the file: versions are made of it.
         poll_seconds: how often watches look for commits of other processes; None for never.
+        wall_clock: seconds since the epoch; all processes that share the file must agree on it.
 
     Raises:
         DatabaseError: the file cannot be used as it is, or where it is; the message says what to do.
@@ -100,24 +125,24 @@ class SqliteStore:
         *,
         synchronous: Synchronous = "full",
         check: bool = False,
-        clock: Callable[[], float] = time.time,
         poll_seconds: float | None = POLL_SECONDS,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         if synchronous not in ("full", "normal"):
             raise DatabaseError(f"synchronous must be 'full' or 'normal', not {synchronous!r}")
         self.path = Path(path).absolute()
-        self._clock = clock
-        self._connections = _open_file(self.path, synchronous, check, clock)
+        self._clock = wall_clock
+        self._connections = _open_file(self.path, synchronous, check, wall_clock)
         self._old = OldValues()
         self.watches = Watches(self._connections, poll_seconds)
-        writer = GroupWriter(self._connections, clock=clock, committed=self.watches.committed)
+        writer = GroupWriter(self._connections, clock=wall_clock, committed=self.watches.committed)
         self._commits = CommitQueue(writer.write, always_waits=synchronous == "full")
 
     def snapshot(self, version: int | None = None, /) -> SqliteSnapshot:
         self._connections.require_file()
         now = self._clock()
         if version is None:
-            return SqliteSnapshot(self, self._execute(_LATEST, ())[0][0], now)
+            return SqliteSnapshot(self, None, now)
         window = int(now * VERSIONS_PER_SECOND) - WINDOW_VERSIONS
         latest, oldest, successor = self._execute(_PLACE, (window, version))[0]
         if version > latest:
@@ -147,63 +172,68 @@ class SqliteStore:
         self.watches.close()
         self._connections.close()
 
-    # ------------------------------------------------------------------------------- a snapshot's reads
+    # ------------------------------------------------------------------------------- for the snapshots
 
-    def get(self, snapshot: SqliteSnapshot, key: bytes) -> bytes | None:
-        """The value of `key` at the snapshot's version."""
-        self._require_young(snapshot)
-        value, latest = self._execute(_GET, (key,))[0]
-        version = snapshot.version
-        if latest != version:
-            value = self._with_connection(lambda connection: self._old.value(connection, key, version, value))
-        found: bytes | None = value
-        return found
-
-    def range(self, snapshot: SqliteSnapshot, begin: bytes, end: bytes, limit: int, reverse: bool) -> Sequence[Pair]:
-        """The first (with `reverse`: last) `limit` pairs of `[begin, end)` at the snapshot's version."""
-        self._require_young(snapshot)
-        statement = _BACKWARD if reverse else _FORWARD
-        found: list[Pair] = []
-        while begin < end and len(found) < limit:
-            wanted = limit - len(found)
-            rows: list[Pair] = self._execute(statement, (begin, end, wanted))
-            # The latest version is read after the rows: if it is the snapshot's, the rows are too.
-            if self._execute(_LATEST, ())[0][0] == snapshot.version:
-                return found + rows
-            # The rows say how far they reach: to the last one, or, being too few, to the end.
-            span, begin, end = _cut(begin, end, rows, reached=len(rows) < wanted, reverse=reverse)
-            pairs = self._merge(snapshot.version, span, rows)
-            found += reversed(pairs) if reverse else pairs
-        return found[:limit]
-
-    def size(self, snapshot: SqliteSnapshot, begin: bytes, end: bytes) -> int:
-        """The bytes in `[begin, end)` as they are now: an estimate of what they were."""
-        self._require_young(snapshot)
-        return int(self._execute(_SIZE, (begin, end))[0][0])
-
-    def _merge(self, version: int, span: Pair, rows: list[Pair]) -> list[Pair]:
-        pairs: list[Pair] = self._with_connection(lambda connection: self._old.merge(connection, version, span, rows))
-        return pairs
-
-    def _require_young(self, snapshot: SqliteSnapshot) -> None:
+    def require_young(self, snapshot: SqliteSnapshot) -> None:
+        """Raises 1007 for a snapshot that was taken longer ago than the window."""
         if self._clock() - snapshot.taken_at > WINDOW_SECONDS:
             raise FDBError(TRANSACTION_TOO_OLD)
 
-    def _execute(self, statement: str, parameters: tuple[Any, ...]) -> list[Any]:
-        """All rows of one statement, which is one consistent read of the file."""
+    def latest_version(self) -> int:
+        """The newest version in the file."""
+        version: int = self._execute(_LATEST, ())[0][0]
+        return version
+
+    def current(self, key: bytes) -> tuple[bytes | None, int]:
+        """The value of `key` now, and which version is the newest now."""
         connection = self._connections.take()
         try:
-            return connection.execute(statement, parameters).fetchall()
+            found: tuple[bytes | None, int] = connection.execute(_GET, (key,)).fetchone()
+            return found
         except sqlite3.Error as error:
             if not is_locked(error):
                 raise read_error(error, self.path) from error
         finally:
             self._connections.give(connection)
-        rows: list[Any] = self._with_connection(lambda connection: connection.execute(statement, parameters).fetchall())
+        value, latest = self._execute(_GET, (key,))[0]
+        return value, latest
+
+    def old_value(self, version: int, key: bytes, current: bytes | None) -> bytes | None:
+        """The value of `key` at an older version; `current` was read before this call."""
+        value: bytes | None = self._patiently(lambda connection: self._old.value(connection, key, version, current))
+        return value
+
+    def range(self, version: int, begin: bytes, end: bytes, limit: int, reverse: bool) -> Sequence[Pair]:
+        """The first (with `reverse`: last) `limit` pairs of `[begin, end)` at `version`."""
+        statement = _BACKWARD if reverse else _FORWARD
+        found: list[Pair] = []
+        while begin < end and len(found) < limit:
+            wanted = limit - len(found)
+            rows: list[Pair] = self._execute(statement, (begin, end, wanted))
+            # The newest version is read after the rows: if it is the snapshot's, the rows are too.
+            if self.latest_version() == version:
+                return found + rows
+            # The rows say how far they reach: to the last one, or, being too few, to the end.
+            span, begin, end = _cut(begin, end, rows, reached=len(rows) < wanted, reverse=reverse)
+            pairs = self._at_version(version, span, rows)
+            found += reversed(pairs) if reverse else pairs
+        return found[:limit]
+
+    def size(self, begin: bytes, end: bytes) -> int:
+        """The bytes in `[begin, end)` as they are now: an estimate of what they were."""
+        return int(self._execute(_SIZE, (begin, end))[0][0])
+
+    def _at_version(self, version: int, span: Pair, rows: list[Pair]) -> list[Pair]:
+        pairs: list[Pair] = self._patiently(lambda connection: self._old.merge(connection, version, span, rows))
+        return pairs
+
+    def _execute(self, statement: str, parameters: tuple[Any, ...]) -> list[Any]:
+        """All rows of one statement, which is one consistent read of the file."""
+        rows: list[Any] = self._patiently(lambda connection: connection.execute(statement, parameters).fetchall())
         return rows
 
-    def _with_connection(self, read: Callable[[sqlite3.Connection], Any]) -> Any:
-        """What `read` returns, tried again while another process recovers the file."""
+    def _patiently(self, read: Callable[[sqlite3.Connection], Any]) -> Any:
+        """What `read` returns, tried again while another process recovers the file after a crash."""
         for tries_left in reversed(range(LOCKED_TRIES)):
             connection = self._connections.take()
             try:
@@ -213,7 +243,7 @@ class SqliteStore:
                     raise read_error(error, self.path) from error
             finally:
                 self._connections.give(connection)
-            time.sleep(0.005)
+            time.sleep(LOCKED_PAUSE_SECONDS)
         raise AssertionError("the last try returns or raises")
 
 
@@ -222,10 +252,12 @@ def open_sqlite(
     *,
     synchronous: Synchronous = "full",
     check: bool = False,
-    clock: Callable[[], float] = time.time,
+    poll_seconds: float | None = POLL_SECONDS,
+    wall_clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     random: Callable[[], float] = random_module.random,
-    poll_seconds: float | None = POLL_SECONDS,
+    call_later: CallLater = call_in_thread,
 ) -> Database:
     """Open the embedded database in the file at `path`, and make it where there is none.
 
@@ -234,15 +266,16 @@ def open_sqlite(
         synchronous: "full": a commit that is acknowledged survives a power failure. "normal": it survives a
             crash of the process; after a power failure the last ones may be missing.
         check: read every page of the file before it is used (`PRAGMA integrity_check`).
-        clock: seconds since the epoch; all processes that share the file must agree on it.
-        sleep, random: for the delays of `on_error`.
         poll_seconds: how often watches look for commits of other processes; None for never.
+        wall_clock: seconds since the epoch; versions and the five-second window follow it, so all processes
+            that share the file must agree on it.
+        clock, sleep, random, call_later: for timeouts and the delays of retries, as in `open_memory`.
 
     Raises:
         DatabaseError: the file cannot be used; the message says why and what to do.
     """
-    store = SqliteStore(path, synchronous=synchronous, check=check, clock=clock, poll_seconds=poll_seconds)
-    return Database(store, clock=clock, sleep=sleep, random=random)
+    store = SqliteStore(path, synchronous=synchronous, check=check, poll_seconds=poll_seconds, wall_clock=wall_clock)
+    return Database(store, clock=clock, sleep=sleep, random=random, call_later=call_later)
 
 
 def _open_file(path: Path, synchronous: Synchronous, check: bool, clock: Callable[[], float]) -> Connections:

@@ -33,12 +33,12 @@ LOCK_SECONDS = 5.0
 """How long a group waits for another process's write transaction before it fails with 1020."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PAUSE_GROWTH = 0.0002, 0.005, 1.5
 
-FORGET_SECONDS = 1.0
-"""How often old history is deleted: rarely enough that it costs a commit next to nothing."""
+TIDY_SECONDS = 1.0
+"""How often old history is deleted and the log looked at: rarely enough to cost a commit next to nothing."""
 
 RESTART_LOG_BYTES = 4 * CHECKPOINT_PAGES * PAGE_SIZE
-"""Readers that overlap without a gap can keep SQLite from starting its log over. From this length on a commit
-asks for that.
+"""Readers that overlap without a gap can keep SQLite from starting its log over. From this length on it is asked
+to wait for a gap.
 """
 
 _LATEST = "SELECT max(version) FROM history"
@@ -68,7 +68,7 @@ class GroupWriter:
         self._committed = committed
         self._sleep = sleep
         self._recent = RecentWrites()
-        self._forgot_at = clock()
+        self._tidied_at = clock()
 
     def write(self, group: Sequence[QueuedCommit], may_wait: bool) -> None:
         """Decide every commit of the group.
@@ -141,8 +141,12 @@ class GroupWriter:
             return ()
         batch.flush()
         sqlite_history.record(connection, version, keys, ranges, batch.undo)
-        self._forget(connection, now)
+        tidy = now - self._tidied_at >= TIDY_SECONDS
+        if tidy:
+            self._forget(connection, now)
         self._commit(connection, passed)
+        if tidy:
+            self._restart_log(connection)
         for order, entry in enumerate(passed):
             entry.outcome = Committed(version, order)
         return None if batch.undo is None else batch.undo.keys()
@@ -157,11 +161,17 @@ class GroupWriter:
         return self._recent.check(entry.since, request.read_keys, request.read_ranges)
 
     def _forget(self, connection: sqlite3.Connection, now: float) -> None:
-        if now - self._forgot_at >= FORGET_SECONDS:
-            self._forgot_at = now
-            version = int(now * VERSIONS_PER_SECOND)
-            sqlite_history.forget(connection, version)
-            self._recent.forget(version)
+        """Delete the history that no transaction needs any more."""
+        self._tidied_at = now
+        version = int(now * VERSIONS_PER_SECOND)
+        sqlite_history.forget(connection, version)
+        self._recent.forget(version)
+
+    def _restart_log(self, connection: sqlite3.Connection) -> None:
+        """Let the write-ahead log start over where overlapping readers have kept it from that for long."""
+        if self._connections.log_bytes() > RESTART_LOG_BYTES:
+            with contextlib.suppress(sqlite3.Error):  # the commit is done, and a later one tries again
+                connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
 
     def _commit(self, connection: sqlite3.Connection, passed: Sequence[QueuedCommit]) -> None:
         try:
@@ -170,9 +180,6 @@ class GroupWriter:
             if not is_disk_full(error):
                 decide(passed, commit_error(error, self._connections.path))
             raise
-        if self._connections.log_bytes() > RESTART_LOG_BYTES:
-            with contextlib.suppress(sqlite3.Error):  # the commit is done, and the next one tries again
-                connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
 
     def _failed(self, connection: sqlite3.Connection, group: Sequence[QueuedCommit], error: sqlite3.Error) -> None:
         """Decide what is undecided after an error before or in the COMMIT: nothing of it was written."""

@@ -1,7 +1,7 @@
 """Fixtures of the conformance suite: a test runs on memory, on SQLite and, where there is one, on a cluster.
 
-A test asks for `database`, and builds its keys with `at`, so that on a shared cluster it stays inside a prefix
-of its own; it expects errors with `fails(code)`, whatever class the engine raises them by.
+A test asks for `database`, and builds its keys with `at`, so that on a shared cluster it keeps to a prefix of
+its own; it expects errors with `fails(code)`, whatever class the engine raises them by.
 """
 
 from __future__ import annotations

@@ -92,8 +92,7 @@ def load(path: Path) -> Iterator[Case]:
         records = json.load(file)
     for record in records:
         steps = [
-            Step(s["t"], s["op"], s.get("args", []), s.get("snapshot", False), s["answer"])
-            for s in record["steps"]
+            Step(s["t"], s["op"], s.get("args", []), s.get("snapshot", False), s["answer"]) for s in record["steps"]
         ]
         yield Case(record["name"], steps, record["contents"])
 
@@ -160,17 +159,15 @@ class _Player:
         return [self._pair(row) for row in tr.get_range(b"", b"\xff")]
 
     def _get(self, tr: Any, step: Step) -> Any:
-        value = _reader(tr, step).get(_to_bytes(step.args[0])).wait()
-        return {"value": None if value is None else self._text(value)}
+        value = _reader(tr, step).get(_to_bytes(step.args[0]))
+        return {"value": self._text(value) if value.present() else None}
 
     def _get_key(self, tr: Any, step: Step) -> Any:
         return {"value": self._text(_reader(tr, step).get_key(self._selector(step.args[0])).wait())}
 
     def _get_range(self, tr: Any, step: Step) -> Any:
         begin, end, limit, reverse = step.args
-        rows = _reader(tr, step).get_range(
-            self._selector(begin), self._selector(end), limit=limit, reverse=reverse
-        )
+        rows = _reader(tr, step).get_range(self._selector(begin), self._selector(end), limit=limit, reverse=reverse)
         return {"pairs": [self._pair(row) for row in rows]}
 
     def _option(self, tr: Any, step: Step) -> Any:

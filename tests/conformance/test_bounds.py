@@ -45,7 +45,7 @@ def test_one_byte_more_of_value_is_refused(database: Any, at: Key, fails: Fails)
     tr.set(at(b"k"), b"v" * (LONGEST_VALUE + 1))
     with fails(VALUE_TOO_LONG):
         tr.commit().wait()
-    assert database.create_transaction().get(at(b"k")).wait() is None
+    assert not database.create_transaction().get(at(b"k")).present()
 
 
 def test_a_refused_write_takes_the_others_with_it(database: Any, at: Key, fails: Fails) -> None:
@@ -99,9 +99,7 @@ def test_ff_itself_ends_a_range(database: Any, at: Key) -> None:
     assert at(b"last") in [bytes(row.key) for row in tr.get_range(at(b"last"), b"\xff")]
 
 
-def test_an_inverted_range_is_empty_to_read_and_an_error_to_write(
-    database: Any, at: Key, fails: Fails
-) -> None:
+def test_an_inverted_range_is_empty_to_read_and_an_error_to_write(database: Any, at: Key, fails: Fails) -> None:
     database[at(b"a")] = b"v"
     tr = database.create_transaction()
     assert list(tr.get_range(at(b"b"), at(b"a"))) == []

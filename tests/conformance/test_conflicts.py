@@ -154,7 +154,7 @@ def test_conflicts(database: Any, at: Key, fails: Fails, name: str) -> None:
     tr = interleave(database, at, *CONFLICTING[name])
     with fails(NOT_COMMITTED):
         tr.commit().wait()
-    assert database.create_transaction().get(at(b"out")).wait() is None
+    assert not database.create_transaction().get(at(b"out")).present()
 
 
 @pytest.mark.usefixtures("rows")
@@ -162,7 +162,7 @@ def test_conflicts(database: Any, at: Key, fails: Fails, name: str) -> None:
 def test_does_not_conflict(database: Any, at: Key, name: str) -> None:
     tr = interleave(database, at, *PASSING[name])
     tr.commit().wait()
-    assert database.create_transaction().get(at(b"out")).wait() is not None
+    assert database.create_transaction().get(at(b"out")).present()
 
 
 @pytest.mark.usefixtures("rows")
@@ -174,9 +174,7 @@ def test_a_read_only_transaction_always_commits(database: Any, at: Key) -> None:
 
 
 @pytest.mark.usefixtures("rows")
-def test_a_read_only_transaction_with_a_write_conflict_is_checked(
-    database: Any, at: Key, fails: Fails
-) -> None:
+def test_a_read_only_transaction_with_a_write_conflict_is_checked(database: Any, at: Key, fails: Fails) -> None:
     tr = database.create_transaction()
     tr.get(at(b"b")).wait()
     tr.add_write_conflict_key(at(b"k"))
@@ -195,7 +193,7 @@ def test_reads_stay_at_the_read_version(database: Any, at: Key) -> None:
     with_writes.clear(at(b"d"))
     with_writes.commit().wait()
     assert bytes(tr.get(at(b"b")).wait()) == b"b"
-    assert tr.get(at(b"c")).wait() is None
+    assert not tr.get(at(b"c")).present()
     assert [bytes(row.key) for row in tr.get_range(at(b"a"), at(b"z"))] == [at(b"b"), at(b"d"), at(b"f")]
 
 
@@ -216,9 +214,7 @@ def test_an_older_read_version_can_be_asked_for(database: Any, at: Key) -> None:
 
 
 @pytest.mark.usefixtures("rows")
-def test_a_commit_at_an_older_read_version_is_checked_from_there(
-    database: Any, at: Key, fails: Fails
-) -> None:
+def test_a_commit_at_an_older_read_version_is_checked_from_there(database: Any, at: Key, fails: Fails) -> None:
     version = database.create_transaction().get_read_version().wait()
     database[at(b"b")] = b"new"
     old = database.create_transaction()
@@ -242,8 +238,8 @@ def test_a_commit_is_seen_by_every_later_read_version(database: Any, at: Key) ->
 def test_write_skew_is_prevented(database: Any, at: Key, fails: Fails) -> None:
     """Each reads what the other writes: one of the two must fail, or the history is not serial."""
     first, second = database.create_transaction(), database.create_transaction()
-    assert first.get(at(b"x")).wait() is None
-    assert second.get(at(b"y")).wait() is None
+    assert not first.get(at(b"x")).present()
+    assert not second.get(at(b"y")).present()
     first.set(at(b"y"), b"1")
     second.set(at(b"x"), b"2")
     first.commit().wait()

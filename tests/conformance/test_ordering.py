@@ -64,9 +64,7 @@ def test_the_begin_is_in_the_range_and_the_end_is_not(database: Any, at: Key, ke
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, len(NAMES), len(NAMES) + 1])
-def test_a_limit_keeps_the_first_rows_of_the_direction(
-    database: Any, at: Key, keys: list[bytes], limit: int
-) -> None:
+def test_a_limit_keeps_the_first_rows_of_the_direction(database: Any, at: Key, keys: list[bytes], limit: int) -> None:
     tr = database.create_transaction()
     assert _keys(tr.get_range(at(b""), at(b"\xff"), limit=limit)) == keys[:limit]
     assert _keys(tr.get_range(at(b""), at(b"\xff"), limit=limit, reverse=True)) == keys[::-1][:limit]
@@ -141,5 +139,5 @@ def test_an_empty_value_is_there_and_a_missing_one_is_none(database: Any, at: Ke
     database[at(b"empty")] = b""
     tr = database.create_transaction()
     assert bytes(tr.get(at(b"empty")).wait()) == b""
-    assert tr.get(at(b"missing")).wait() is None
+    assert not tr.get(at(b"missing")).present()
     assert _keys(tr.get_range(at(b""), at(b"\xff"))) == [at(b"empty")]

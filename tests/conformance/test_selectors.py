@@ -60,9 +60,7 @@ def test_the_four_named_selectors(engine: Any, database: Any, at: Key, stored: l
         assert bytes(tr.get_key(make(at(b"e"))).wait()) == at(at_e)
 
 
-def test_adding_to_a_selector_moves_its_offset(
-    engine: Any, database: Any, at: Key, stored: list[bytes]
-) -> None:
+def test_adding_to_a_selector_moves_its_offset(engine: Any, database: Any, at: Key, stored: list[bytes]) -> None:
     tr = database.create_transaction()
     first = engine.KeySelector.first_greater_or_equal(at(b"d"))
     assert bytes(tr.get_key(first + 2).wait()) == at(b"h")
@@ -107,9 +105,7 @@ def test_a_range_between_selectors(engine: Any, database: Any, at: Key, stored: 
     assert [bytes(row.key) for row in rows] == [at(b"f")]
 
 
-def test_a_range_whose_selectors_cross_is_empty(
-    engine: Any, database: Any, at: Key, stored: list[bytes]
-) -> None:
+def test_a_range_whose_selectors_cross_is_empty(engine: Any, database: Any, at: Key, stored: list[bytes]) -> None:
     tr, selector = database.create_transaction(), engine.KeySelector
     assert list(tr.get_range(selector.first_greater_than(at(b"f")), selector.last_less_than(at(b"f")))) == []
 
@@ -125,9 +121,7 @@ def test_get_key_conflicts_with_what_it_passed_over(
         tr.commit().wait()
 
 
-def test_get_key_does_not_conflict_past_what_it_found(
-    engine: Any, database: Any, at: Key, stored: list[bytes]
-) -> None:
+def test_get_key_does_not_conflict_past_what_it_found(engine: Any, database: Any, at: Key, stored: list[bytes]) -> None:
     tr = database.create_transaction()
     tr.get_key(engine.KeySelector.first_greater_than(at(b"d"))).wait()
     tr.set(at(b"out"), b"")
@@ -136,8 +130,6 @@ def test_get_key_does_not_conflict_past_what_it_found(
     tr.commit().wait()
 
 
-def test_an_offset_beyond_the_end_from_a_system_key_is_refused(
-    engine: Any, database: Any, fails: Fails
-) -> None:
+def test_an_offset_beyond_the_end_from_a_system_key_is_refused(engine: Any, database: Any, fails: Fails) -> None:
     with fails(2004):
         database.create_transaction().get_key(engine.KeySelector(b"\xff\x01", False, 1)).wait()

@@ -109,9 +109,7 @@ def test_several_watches_of_one_key_all_fire(database: Any, at: Key) -> None:
 
 
 @pytest.mark.parametrize("end", ["reset", "cancel"])
-def test_a_transaction_that_does_not_commit_cancels_its_watches(
-    database: Any, at: Key, fails: Fails, end: str
-) -> None:
+def test_a_transaction_that_does_not_commit_cancels_its_watches(database: Any, at: Key, fails: Fails, end: str) -> None:
     tr = database.create_transaction()
     future = tr.watch(at(b"k"))
     getattr(tr, end)()
