@@ -11,7 +11,7 @@ from phasm_fdb.actions import Actions, Tracked
 from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import Attempts, is_transaction, run
-from phasm_fdb.database.waiting import value_of
+from phasm_fdb.database.waiting import wait
 from phasm_fdb.definition import Definition
 from phasm_fdb.errors import MachineDefinitionError
 from phasm_fdb.keys import pack_element
@@ -150,7 +150,7 @@ class Layer:
             return applied
 
         applied = run(db_or_tr, body, attempts)
-        return applied if versionstamp is None else applied.completed(value_of(versionstamp) or b"")
+        return applied if versionstamp is None else applied.completed(wait(versionstamp))
 
     # -------------------------------------------------------------------------------------------- reads
 

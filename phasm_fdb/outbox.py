@@ -22,7 +22,7 @@ from phasm_fdb.actions import Later, Tracked, due_ms
 from phasm_fdb.codec import Codec
 from phasm_fdb.database.ranges import Row, rows
 from phasm_fdb.database.staged import Staged, encode_count
-from phasm_fdb.database.waiting import value_of, wait
+from phasm_fdb.database.waiting import wait
 from phasm_fdb.errors import CodecError, DuplicateAction, StaleCompletion
 from phasm_fdb.keys import pack_element, versionstamp_offset
 from phasm_fdb.keyspace import STAMP_BYTES, Keyspace, stamp_of, stamp_value, stamped_key
@@ -218,7 +218,7 @@ class Outbox:
             if pending.stamp not in stillborn and (not emitted or self._is_pending(tr, pending)):
                 yield pending
         for packed, (lane, number, action) in emitted.items():
-            place = value_of(tr.get(self._keys.id_row(packed)))
+            place = wait(tr.get(self._keys.id_row(packed)))
             if isinstance(action, Tracked) and place is not None and place_of(place)[:2] == (lane, number):
                 yield Pending(lane, Versionstamp.incomplete(number), action)
 
@@ -235,7 +235,7 @@ class Outbox:
 
     def _is_pending(self, tr: Any, pending: Pending) -> bool:
         """Whether this transaction has not removed an action that was pending when it began."""
-        return value_of(tr.get(self._keys.id_row(pack_element(pending.tracked.id)))) is not None
+        return wait(tr.get(self._keys.id_row(pack_element(pending.tracked.id)))) is not None
 
     def _lane_rows(self, reader: Any, lane: int) -> Iterator[Pending]:
         for row in rows(reader, *self._keys.lane(lane)):

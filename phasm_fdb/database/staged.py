@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import Any
 
 from phasm_fdb.database.ranges import Row, rows
-from phasm_fdb.database.waiting import value_of
+from phasm_fdb.database.waiting import wait
 from phasm_fdb.errors import ReadOnlyError
 
 _UNKNOWN: Any = object()
@@ -57,7 +57,7 @@ class Staged:
             missing = [key for key in dict.fromkeys(keys) if self._local(key) is _UNKNOWN]
             futures = [self._base.get(key) for key in missing]
             for key, future in zip(missing, futures, strict=True):
-                self._reads[key] = value_of(future)
+                self._reads[key] = wait(future)
         return [self.read(key) for key in keys]
 
     def known(self, key: bytes) -> tuple[bool, bytes | None]:
@@ -80,7 +80,7 @@ class Staged:
 
     def _fetch(self, key: bytes) -> bytes | None:
         base = self._base
-        return base.read(key) if isinstance(base, Staged) else value_of(base.get(key))
+        return base.read(key) if isinstance(base, Staged) else wait(base.get(key))
 
     def _base_rows(self, begin: bytes, end: bytes, limit: int, reverse: bool) -> Iterator[Row]:
         if isinstance(self._base, Staged):

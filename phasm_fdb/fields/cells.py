@@ -47,10 +47,13 @@ class Cells:
             data = b"".join(part for _, part in space.staged.rows(begin, end))
         return self._codec.decode(data)
 
-    def write(self, space: Space, key: bytes, value: Any, offset: int | None = None) -> None:
-        """Store a value under the row `key`, whose incomplete versionstamp, if any, is at `offset`."""
+    def encode(self, key: bytes, value: Any) -> bytes:
+        """The bytes of a value for the row `key`; raises a CodecError if either does not fit."""
         check_key(key, self._where)
-        data = self._codec.encode(value)
+        return self._codec.encode(value)
+
+    def write(self, space: Space, key: bytes, data: bytes, offset: int | None = None) -> None:
+        """Store an encoded value under the row `key`, whose incomplete versionstamp, if any, is at `offset`."""
         if not self._bounded:
             self.forget_parts(space, key)
             if len(data) > MAX_VALUE_BYTES:

@@ -54,10 +54,11 @@ class MapAccessor(Accessor, Generic[K, V]):
     def __setitem__(self, key: K, value: V) -> None:
         """Set a key; raises a CodecError that names the field if key or value is not of the declared type."""
         field, row = self._field, self._row(key)
+        data = field.cells.encode(row, value)
         offset = incomplete_at(row, self._prefix) if field.keys.may_be_incomplete else None
         if field.indexes:
             self._reindex(row, offset, value)
-        field.cells.write(self._space, row, value, offset)
+        field.cells.write(self._space, row, data, offset)
 
     def __delitem__(self, key: K) -> None:
         """Remove a key; raises KeyError if it is not there."""

@@ -28,7 +28,8 @@ class ValueAccessor(Accessor, Generic[V]):
 
     def set(self, value: V) -> None:
         """Replace the value; raises a CodecError if it is not of the declared type."""
-        self._field.cells.write(self._space, self._prefix, value)
+        cells = self._field.cells
+        cells.write(self._space, self._prefix, cells.encode(self._prefix, value))
 
     def clear(self) -> None:
         """Go back to the default."""

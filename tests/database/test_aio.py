@@ -11,7 +11,7 @@ import pytest
 
 from phasm_fdb import FDBError, Layer, aio
 from phasm_fdb.database.transactional import run
-from phasm_fdb.database.waiting import value_of, wait
+from phasm_fdb.database.waiting import wait
 from tests.machines import Charged, Deposit, InsufficientFunds, Pay, Wallet
 
 
@@ -121,6 +121,6 @@ async def test_context_variables_are_seen_inside() -> None:
 
 async def test_a_thread_without_a_loop_simply_blocks(memory: Any) -> None:
     def in_thread() -> Any:
-        return run(memory, lambda tr: value_of(tr.get(b"a")))
+        return run(memory, lambda tr: wait(tr.get(b"a")))
 
     assert await asyncio.to_thread(in_thread) is None
