@@ -154,6 +154,12 @@ class Attempt:
             value = self.cache.value(key)
         return value
 
+    def knows(self, key: bytes) -> bool:
+        """Whether the value at `key` is known without reading the database."""
+        if self._writes is not None and self._writes.wrote(key) in (Wrote.CLEARED, Wrote.VALUE):
+            return True
+        return key in self.cache.points or self.cache.has(key)
+
     def get_key(self, place: Place, snapshot: bool) -> bytes:
         """The key that the selector names."""
         if not self.sees_writes:

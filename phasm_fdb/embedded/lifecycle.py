@@ -141,8 +141,9 @@ class Lifecycle:
             self._stamp.settle(error=error)
         if self._commit_future is not None:
             self._commit_future.settle(error=error)
-        if not self._committing:  # else the commit decides over the watches
-            self._drop_watches(error)
+        for watch in [] if self._committing else [watch for watch in self._watches if watch.was_read]:
+            self._watches.remove(watch)
+            watch.settle(error=error)
 
     def _drop(self, error: FDBError) -> None:
         """Fail what waits for this attempt, which is over."""

@@ -186,11 +186,12 @@ class Transaction(Writer, Reader):
             return Future(error=refusal)
         counter = self._database._watches
         try:
+            known = self._attempt.knows(key)
             value = self._attempt.get(key, False)
             counter.take()
         except FDBError as error:
             return Future(error=error)
-        future = WatchFuture(counter, key, value)
+        future = WatchFuture(counter, key, value, not known)
         self._watches.append(future)
         return future
 

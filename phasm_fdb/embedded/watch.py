@@ -68,16 +68,21 @@ class WatchFuture(Future[None]):
         counter: where the watch is counted already.
         key: what is watched.
         value: what the transaction saw there.
+        was_read: whether the database had to be read for it. In FoundationDB that read is on its way for a
+            while, and when its transaction is cancelled meanwhile, so is the watch; one whose value the
+            transaction knew waits on, until the transaction is reset or dropped. Here the while lasts until
+            the commit.
     """
 
-    __slots__ = ("_counter", "_registered", "key", "value")
+    __slots__ = ("_counter", "_registered", "key", "value", "was_read")
 
-    def __init__(self, counter: WatchCounter, key: bytes, value: bytes | None) -> None:
+    def __init__(self, counter: WatchCounter, key: bytes, value: bytes | None, was_read: bool) -> None:
         super().__init__(pending=True)
         self._counter = counter
         self._registered: Watch | None = None
         self.key = key
         self.value = value
+        self.was_read = was_read
 
     def register(self, store: Store) -> None:
         """The transaction has committed: let the store fire it."""
