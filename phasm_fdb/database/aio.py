@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from phasm_fdb.database.port import Future
-from phasm_fdb.database.waiting import Suspendable
+from phasm_fdb.database.waiting import Suspendable, result_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,3 +62,9 @@ async def ready(future: Future[Any]) -> None:
 
     future.on_ready(on_ready)
     await woken
+
+
+async def settled(future: Future[T]) -> T:
+    """The future's result, as `waiting.wait` gives it; for coroutines, which need no greenlet."""
+    await ready(future)
+    return result_of(future)  # type: ignore[no-any-return]

@@ -35,7 +35,7 @@ def wait(future: Future[T]) -> T:
         current = greenlet.getcurrent()
         if isinstance(current, Suspendable):
             current.suspend(future)
-    return result_of(future)
+    return result_of(future)  # type: ignore[no-any-return]
 
 
 def result_of(future: Any) -> Any:

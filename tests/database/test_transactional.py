@@ -80,7 +80,7 @@ def test_what_cannot_be_retried_is_raised_with_the_count(memory: Any) -> None:
     with pytest.raises(FDBError) as caught:
         run(memory, body)
     assert caught.value.code == 2101
-    assert caught.value.__notes__ == ["raised by attempt 3 of the transaction"]
+    assert caught.value.__notes__ == ["raised by attempt 3 of the transaction, after 1020 (2 times)"]
     assert memory[b"a"] == None  # noqa: E711 - the binding's values compare with None
 
 

@@ -1,0 +1,66 @@
+"""What the package knows of the official binding beyond its documented API; all of it holds for 7.1 to 8.0.
+
+Nothing here imports `fdb.impl`, which needs the C library: an object of the binding exists only where that is loaded.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Generator
+from typing import Any
+
+from phasm_fdb.errors import FDBError
+
+
+def loaded() -> Any | None:
+    """The module `fdb.impl`, if this process has loaded it."""
+    return sys.modules.get("fdb.impl")
+
+
+def first_batch(result: Any) -> Any | None:
+    """The future of the first batch of a range read: `(rows, count, more)`; None if this is no range of the binding's.
+
+    The binding's own iterator blocks on this future, and offers no other way to wait for it.
+    """
+    return getattr(result, "_future", None)
+
+
+def shared_error(error: BaseException) -> BaseException:
+    """The error as both this package's `FDBError` and the binding's; what is not the binding's own, as it is.
+
+    So `except phasm_fdb.FDBError` catches the same on every database, and code that was written for the binding goes
+    on catching `fdb.FDBError`.
+    """
+    binding = loaded()
+    if binding is None or isinstance(error, FDBError) or not isinstance(error, binding.FDBError):
+        return error
+    shared: BaseException = _shared_class(binding.FDBError)(error.code)  # type: ignore[attr-defined]
+    return shared.with_traceback(error.__traceback__)
+
+
+@functools.cache
+def _shared_class(binding_error: type[Exception]) -> Any:
+    class ClusterError(FDBError, binding_error):  # type: ignore[misc, valid-type]
+        """An error that a FoundationDB cluster or its client answered with."""
+
+        description = ""  # the binding's is a property, which would refuse the text that FDBError keeps
+
+    return ClusterError
+
+
+def make_awaitable() -> None:
+    """Let `await` take the binding's futures, as it takes those of every other database.
+
+    The binding's own asyncio event model needs `asyncio.coroutine`, which Python 3.11 no longer has. Nothing is
+    changed if its futures can be awaited already.
+    """
+    binding = loaded()
+    if binding is not None and not hasattr(binding.Future, "__await__"):
+        binding.Future.__await__ = _await
+
+
+def _await(future: Any) -> Generator[Any, None, Any]:
+    from phasm_fdb.database.aio import settled
+
+    return settled(future).__await__()
