@@ -21,18 +21,56 @@ from phasm_fdb.errors import ReadOnlyError
 _UNKNOWN: Any = object()
 
 
+class TransactionReader:
+    """How a `Staged` reads a transaction, or its `snapshot`."""
+
+    __slots__ = ("_get", "_reader")
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+        self._get = reader.get
+
+    def read(self, key: bytes) -> bytes | None:
+        """The value of a key, or None."""
+        return wait(self._get(key))
+
+    def read_many(self, keys: list[bytes]) -> list[bytes | None]:
+        """The values of several keys, with all reads in flight together."""
+        return [wait(future) for future in [self._get(key) for key in keys]]
+
+    def known(self, key: bytes) -> tuple[bool, bytes | None]:
+        """Nothing is known without a read."""
+        return False, None
+
+    def rows(self, begin: bytes, end: bytes, limit: int = 0, reverse: bool = False) -> Iterator[Row]:
+        """The rows of a range, as `ranges.rows` gives them."""
+        return rows(self._reader, begin, end, limit, reverse)
+
+
 class Staged:
     """A read-your-writes view over `base`, which sees nothing of it until `flush`.
 
     Args:
-        base: the transaction, its `snapshot`, or another `Staged`.
+        base: a transaction, its `snapshot`, another `Staged`, or anything else that reads as `TransactionReader` does.
         read_only: refuse writes, naming this as the place they came from.
     """
 
-    __slots__ = ("_adds", "_base", "_cleared", "_read_only", "_reads", "_stamped", "_stamped_values", "_writes")
+    __slots__ = (
+        "_adds",
+        "_base",
+        "_cleared",
+        "_conflicts",
+        "_read_only",
+        "_reads",
+        "_stamped",
+        "_stamped_values",
+        "_writes",
+        "exclusive",
+    )
 
     def __init__(self, base: Any, read_only: str = "") -> None:
-        self._base = base
+        self._base = base if hasattr(base, "rows") else TransactionReader(base)
+        self.exclusive = False
         self._read_only = read_only
         self._reads: dict[bytes, bytes | None] = {}
         self._writes: dict[bytes, bytes | None] = {}
@@ -40,6 +78,7 @@ class Staged:
         self._stamped: dict[bytes, int] = {}
         self._stamped_values: dict[bytes, bytes] = {}
         self._cleared: list[tuple[bytes, bytes]] = []
+        self._conflicts: list[tuple[bytes, bytes]] = []
 
     # ------------------------------------------------------------------------------------------- reads
 
@@ -47,25 +86,22 @@ class Staged:
         """The value of a key, or None."""
         value = self._local(key)
         if value is _UNKNOWN:
-            value = self._reads[key] = self._fetch(key)
+            value = self._reads[key] = self._base.read(key)
         return self._with_add(key, value)
 
     def read_many(self, keys: Iterable[bytes]) -> list[bytes | None]:
         """The values of several keys, with all reads in flight together."""
         keys = list(keys)
-        if not isinstance(self._base, Staged):
-            missing = [key for key in dict.fromkeys(keys) if self._local(key) is _UNKNOWN]
-            futures = [self._base.get(key) for key in missing]
-            for key, future in zip(missing, futures, strict=True):
-                self._reads[key] = wait(future)
+        missing = [key for key in dict.fromkeys(keys) if self._local(key) is _UNKNOWN]
+        self._reads.update(zip(missing, self._base.read_many(missing), strict=True))
         return [self.read(key) for key in keys]
 
     def known(self, key: bytes) -> tuple[bool, bytes | None]:
         """Whether the value of a key is known here without a read, and that value."""
         value = self._local(key)
-        if value is _UNKNOWN and isinstance(self._base, Staged):
+        if value is _UNKNOWN:
             return self._base.known(key)
-        return value is not _UNKNOWN, None if value is _UNKNOWN else value
+        return True, value
 
     def rows(self, begin: bytes, end: bytes, limit: int = 0, reverse: bool = False) -> Iterator[Row]:
         """The rows of `begin <= key < end` in key order; at most `limit` of them, if that is not 0.
@@ -75,17 +111,8 @@ class Staged:
         staged = self._staged_between(begin, end)
         hidden = [span for span in self._cleared if span[0] < end and begin < span[1]]
         if not staged and not hidden:
-            return self._base_rows(begin, end, limit, reverse)
-        return self._merged(begin, end, limit, reverse, staged, hidden)
-
-    def _fetch(self, key: bytes) -> bytes | None:
-        base = self._base
-        return base.read(key) if isinstance(base, Staged) else wait(base.get(key))
-
-    def _base_rows(self, begin: bytes, end: bytes, limit: int, reverse: bool) -> Iterator[Row]:
-        if isinstance(self._base, Staged):
             return self._base.rows(begin, end, limit, reverse)
-        return rows(self._base, begin, end, limit, reverse)
+        return self._merged(begin, end, limit, reverse, staged, hidden)
 
     def _local(self, key: bytes) -> bytes | Any | None:
         """What is known of a key here, without adds; `_UNKNOWN` if it has to be read."""
@@ -119,7 +146,7 @@ class Staged:
     ) -> Iterator[Row]:
         below = (
             row
-            for row in self._base_rows(begin, end, 0, reverse)
+            for row in self._base.rows(begin, end, 0, reverse)
             if row[0] not in staged and not any(first <= row[0] < last for first, last in hidden)
         )
         mine = sorted(((key, value) for key, value in staged.items() if value is not None), reverse=reverse)
@@ -173,8 +200,20 @@ class Staged:
         self._refuse_if_read_only()
         self._stamped_values[key] = param
 
+    def add_read_conflict_range(self, begin: bytes, end: bytes) -> None:
+        """Let the commit fail if anything in `begin <= key < end` was written since the read version."""
+        self._conflicts.append((begin, end))
+
     def flush(self, target: Any) -> None:
-        """Hand all writes down to `target`, a transaction or another `Staged`; this view is used up then."""
+        """Hand all writes down to `target`, a transaction or another `Staged`; this view is used up then.
+
+        If `exclusive` was set, every plain write of a key that was not read conflicts as if it had been, so that no
+        other such commit of the same version can have written it too (see `phasm_fdb.cache`).
+        """
+        for begin, end in self._conflicts:
+            target.add_read_conflict_range(begin, end)
+        if self.exclusive:
+            self._conflict_on_writes(target)
         for begin, end in self._cleared:
             target.clear_range(begin, end)
         for key, delta in self._adds.items():
@@ -188,6 +227,20 @@ class Staged:
                 target.set(key, value)
         for key, param in self._stamped_values.items():
             target.set_versionstamped_value(key, param)
+
+    def _conflict_on_writes(self, target: Any) -> None:
+        if isinstance(target, Staged):
+            target.exclusive = True
+            return
+        for begin, end in self._cleared:
+            target.add_read_conflict_range(begin, end)
+        for key in self._writes:
+            if key not in self._reads and key not in self._stamped:
+                target.add_read_conflict_key(key)
+
+    def written(self) -> dict[bytes, bytes | None]:
+        """The keys that were set, with their values, or cleared (None), one by one."""
+        return self._writes
 
     def written_keys(self) -> list[bytes]:
         """The keys that were set, cleared or added to, in the order of their first write."""
