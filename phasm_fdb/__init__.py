@@ -18,6 +18,8 @@ from phasm_fdb.errors import (
     FDBError,
     HandlerError,
     InputError,
+    InputFailed,
+    InputRejected,
     InvariantViolation,
     KeyspaceError,
     MachineDefinitionError,
@@ -26,6 +28,7 @@ from phasm_fdb.errors import (
     ReadOnlyError,
     RestoreError,
     StaleCompletion,
+    StaleLease,
     TransitionError,
 )
 from phasm_fdb.layer import Layer
@@ -49,6 +52,8 @@ __all__ = [
     "Handlers",
     "Index",
     "InputError",
+    "InputFailed",
+    "InputRejected",
     "InvariantViolation",
     "KeyspaceError",
     "Layer",
@@ -61,6 +66,7 @@ __all__ = [
     "ReadOnlyError",
     "RestoreError",
     "StaleCompletion",
+    "StaleLease",
     "State",
     "StateMachine",
     "Subspace",

@@ -74,6 +74,10 @@ class Definition:
         """Run the machine's `restore`."""
         _finish(self.machine.restore(state, actions))
 
+    def migrate(self, state: State, from_version: int) -> bool:
+        """Run one batch of the machine's `migrate`; whether more is left."""
+        return bool(_finish(self.machine.migrate(state, from_version)))
+
     def check_invariants(self, state: State) -> None:
         """Run the machine's `check_invariants`; whatever way it complains becomes an InvariantViolation."""
         _judge(lambda: self.machine.check_invariants(state))

@@ -33,6 +33,38 @@ class TransitionError(PhasmError):
     """
 
 
+class InputRejected(TransitionError):
+    """The machine refused a submitted input when a worker applied it; that outcome is recorded and final.
+
+    Args:
+        kind: the class name of the machine's own TransitionError.
+        reason: its message.
+    """
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(f"{kind}: {reason}" if reason else kind)
+        self.kind = kind
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.kind, self.reason))
+
+
+class InputFailed(PhasmError):
+    """A submitted input made the machine fail, and lies in the dead letters.
+
+    Args:
+        cause: what it failed with.
+    """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"the input could not be applied and lies in the dead letters: {cause}")
+        self.cause = cause
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.cause,))
+
+
 class RestoreError(PhasmError):
     """The machine could not resume from its state: raise a subclass of it in `restore`."""
 
@@ -76,6 +108,18 @@ class StaleCompletion(PhasmError):
             "nothing was changed, and the result can be dropped"
         )
         self.id = id
+
+
+class StaleLease(PhasmError):
+    """A worker acted for a lane that it holds no more: another has taken it over. Nothing was written."""
+
+    def __init__(self, lane: int, token: int) -> None:
+        super().__init__(
+            f"lane {lane} is no longer held under the token {token}: another worker has taken it over; "
+            "nothing was written, and what was done for it is in doubt"
+        )
+        self.lane = lane
+        self.token = token
 
 
 class DuplicateAction(PhasmError):

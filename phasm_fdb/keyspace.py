@@ -64,8 +64,8 @@ class Keyspace:
         self._locations = self._under("v")
         self._signals = self._under("g")
         self._progress = self._under("n")
-        self._timers = self._under("t")
-        self._inbox = self._under("q")
+        self.all_timers = self._under("t")
+        self.all_inbox = self._under("q")
         self._dead = self._under("d")
         self._leases = self._under("l")
         self._workers = self._under("w")
@@ -116,23 +116,23 @@ class Keyspace:
         return begin, begin + b"\xff"
 
     def timer_row(self, lane: int, due: int, stamp: Versionstamp) -> bytes:
-        return self._timers + pack_element(lane) + pack_element(due) + pack_element(stamp)
+        return self.all_timers + pack_element(lane) + pack_element(due) + pack_element(stamp)
 
     def timers(self, lane: int, before: int | None = None) -> tuple[bytes, bytes]:
         """The range of a lane's timers that are due before `before` (milliseconds), or of all."""
-        begin = self._timers + pack_element(lane)
+        begin = self.all_timers + pack_element(lane)
         return begin, begin + (b"\xff" if before is None else pack_element(before))
 
     def due_of(self, timer_row: bytes) -> int:
         """When a timer is due, from its row."""
-        return int(unpack(timer_row[len(self._timers) :])[1])
+        return int(unpack(timer_row[len(self.all_timers) :])[1])
 
     def inbox_row(self, lane: int, stamp: Versionstamp) -> bytes:
-        return self._inbox + pack_element(lane) + pack_element(stamp)
+        return self.all_inbox + pack_element(lane) + pack_element(stamp)
 
     def inbox(self, lane: int) -> tuple[bytes, bytes]:
         """The range of a lane's inbox rows."""
-        begin = self._inbox + pack_element(lane)
+        begin = self.all_inbox + pack_element(lane)
         return begin, begin + b"\xff"
 
     def signal(self, lane: int) -> bytes:

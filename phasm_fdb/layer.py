@@ -7,19 +7,25 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from phasm_fdb import resizing
 from phasm_fdb.actions import Actions, Tracked
+from phasm_fdb.database import aio
 from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import Attempts, is_transaction, run
 from phasm_fdb.database.waiting import wait
+from phasm_fdb.dead_letters import DeadLetter, dead_letters, discard, requeue
 from phasm_fdb.definition import Definition
 from phasm_fdb.errors import MachineDefinitionError
+from phasm_fdb.inbox import Inbox
 from phasm_fdb.keys import pack_element
 from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.machine import Normal, StateMachine, TrackedActionCompleted
 from phasm_fdb.meta import Meta
+from phasm_fdb.migration import migrate
 from phasm_fdb.outbox import Outbox, StampsByTransaction, TransactionStamps
 from phasm_fdb.receipts import HOUR_SECONDS, Applied, Receipt, Receipts
+from phasm_fdb.submission import outcome, submit
 from phasm_fdb.transition import Input, Machinery, transition, view_of
 
 T = TypeVar("T")
@@ -59,8 +65,7 @@ class Layer:
         clock: Callable[[], float] = time.time,
         token_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        if not 1 <= lanes <= 10_000:
-            raise MachineDefinitionError(f"lanes is {lanes}, and must be between 1 and 10,000")
+        _refuse_lanes(lanes)
         if receipt_ttl_seconds <= 0:
             raise MachineDefinitionError(f"receipt_ttl_seconds is {receipt_ttl_seconds}, and must be positive")
         definition = Definition(machine)
@@ -73,6 +78,7 @@ class Layer:
             Meta(keyspace, definition, lanes),
             Outbox(keyspace, definition.tracked),
             Receipts(keyspace, definition, receipt_ttl_seconds),
+            Inbox(keyspace),
             checked,
         )
         self._clock = clock
@@ -102,17 +108,22 @@ class Layer:
             InputError: the payload is not of a declared type.
             KeyspaceError: the subspace is not this machine's.
         """
-        input = payload if isinstance(payload, Normal) else Normal(payload)
+        now = self._clock()
+        token = self._token_bytes(16) if request_id is None else None
+        input = self._stamped(payload, now, token if request_id is None else request_id)
         if isinstance(input.payload, TrackedActionCompleted):
             return self.complete(db_or_tr, input.payload.id, input.payload.result)
         self._machinery.definition.check_payload(input.payload)
-        now = self._clock()
-        token = self._token_bytes(16) if request_id is None else None
-        at = int(now * 1000) if input.at is None else input.at
-        input = Normal(input.payload, at, token if request_id is None else request_id)
         if request_id is not None:
             return self._apply(db_or_tr, input, self._machinery.receipts.for_request(request_id, now), True)
         return self._apply_once(db_or_tr, input, token, now)
+
+    @staticmethod
+    def _stamped(payload: Any, now: float, request_id: Any) -> Normal[Any]:
+        """The payload as an input with its time and request id."""
+        if not isinstance(payload, Normal):
+            return Normal(payload, int(now * 1000), request_id)
+        return Normal(payload.payload, int(now * 1000) if payload.at is None else payload.at, request_id)
 
     def complete(self, db_or_tr: Any, id: Any, result: Any) -> Applied:
         """Feed the result of a tracked action back to the machine, and take the action out of the outbox.
@@ -151,6 +162,51 @@ class Layer:
 
         applied = run(db_or_tr, body, attempts)
         return applied if versionstamp is None else applied.completed(wait(versionstamp))
+
+    # -------------------------------------------------------------------------------------------- inbox
+
+    def submit(self, db_or_tr: Any, payload: Any, request_id: Any = None, ordering_key: Any = None) -> Any:
+        """Store an input that a worker applies soon; `outcome` waits for what came of it.
+
+        Many submitted inputs share one transaction when they are applied, so this is how a machine whose inputs
+        all touch the same state takes more of them than one commit each.
+
+        Args:
+            request_id: as for `apply`; submitting it again does nothing. One is made if it is left out.
+            ordering_key: inputs with the same key (a tuple-layer value) are applied in the order of submission.
+
+        Returns:
+            The request id.
+        """
+        now = self._clock()
+        input = self._stamped(payload, now, self._token_bytes(16) if request_id is None else request_id)
+        self._machinery.definition.check_payload(input.payload)
+
+        def body(tr: Any, stamps: TransactionStamps) -> None:
+            submit(self._machinery, tr, stamps, input, ordering_key, now)
+
+        self._write(db_or_tr, body)
+        return input.request_id
+
+    async def outcome(self, db: Any, request_id: Any, timeout: float | None = None) -> Applied:
+        """Wait for the outcome of a submitted input.
+
+        Args:
+            timeout: in seconds of the event loop's time; None to wait for ever.
+
+        Raises:
+            InputRejected: the machine refused the input (a TransitionError).
+            InputFailed: the machine failed on it, and it lies in the dead letters.
+            TimeoutError: the outcome was not there in time; it may still come.
+        """
+        return await outcome(self._machinery, db, request_id, timeout)
+
+    async def call(
+        self, db: Any, payload: Any, request_id: Any = None, ordering_key: Any = None, timeout: float | None = None
+    ) -> Applied:
+        """Submit an input and wait for its outcome, as a request handler does; raises what both raise."""
+        id = await aio.run(self.submit, db, payload, request_id, ordering_key)
+        return await self.outcome(db, id, timeout)
 
     # -------------------------------------------------------------------------------------------- reads
 
@@ -195,6 +251,12 @@ class Layer:
         """
         return self._read(db_or_tr, self._restore)
 
+    def _write(self, db_or_tr: Any, body: Callable[[Any, TransactionStamps], T]) -> T:
+        """Run what writes versionstamps, in the caller's transaction or in one of its own."""
+        if is_transaction(db_or_tr):
+            return body(db_or_tr, self._stamps.of(db_or_tr))
+        return run(db_or_tr, lambda tr: body(tr, TransactionStamps()))
+
     def _read(self, db_or_tr: Any, body: Callable[[Any], T]) -> T:
         return body(db_or_tr) if is_transaction(db_or_tr) else run(db_or_tr, body)
 
@@ -226,6 +288,49 @@ class Layer:
         return result
 
     # -------------------------------------------------------------------------------------------- upkeep
+
+    def dead_letters(self, db_or_tr: Any) -> list[DeadLetter]:
+        """The actions and inputs that were given up, in the order they were."""
+        return self._read(db_or_tr, lambda tr: list(dead_letters(self._machinery, tr)))
+
+    def requeue(self, db_or_tr: Any, stamp: Any) -> bool:
+        """Put the dead letter of this stamp back where it came from; False if there is none.
+
+        Its attempts start anew; an action keeps its idempotency key.
+
+        Raises:
+            DuplicateAction: another action has its id by now.
+        """
+        now = self._clock()
+        return self._write(db_or_tr, lambda tr, stamps: requeue(self._machinery, tr, stamps, stamp, now))
+
+    def discard(self, db_or_tr: Any, stamp: Any) -> bool:
+        """Remove the dead letter of this stamp; False if there is none."""
+        return self._read(db_or_tr, lambda tr: discard(self._machinery, tr, stamp))
+
+    def resize(self, db: Any, lanes: int) -> bool:
+        """Change the number of lanes.
+
+        With live workers this is a wish: they finish what they run, and then move the pending work to its new
+        lanes. Without any it is done at once, once the leases of workers that have died are given up.
+
+        Returns:
+            Whether it is done.
+        """
+        _refuse_lanes(lanes)
+        run(db, lambda tr: resizing.request(self._machinery, tr, lanes))
+        return resizing.carry_out(self._machinery, db)
+
+    def migrate(self, db: Any) -> int:
+        """Bring the state to the machine's `schema_version` by its `migrate`, a transaction a batch.
+
+        Returns:
+            How many batches this call ran.
+
+        Raises:
+            KeyspaceError: the keyspace has a newer schema.
+        """
+        return migrate(self._machinery, db)
 
     def sweep(self, db: Any, batch: int = 1000) -> int:
         """Remove what has outlived its use: expired receipts, and outbox rows that died before they were committed.
@@ -259,3 +364,8 @@ class Layer:
     def _sweep_rest(self, tr: Any, hour: int) -> None:
         tr.clear_range(*self.keyspace.own_receipts_before(hour - 1))
         self._machinery.outbox.bury(tr)
+
+
+def _refuse_lanes(lanes: int) -> None:
+    if not 1 <= lanes <= 10_000:
+        raise MachineDefinitionError(f"lanes is {lanes}, and must be between 1 and 10,000")

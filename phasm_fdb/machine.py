@@ -99,6 +99,17 @@ class StateMachine:
         it was; an id that only the state knows becomes pending. The default resumes everything as it was.
         """
 
+    def migrate(self, state: Any, from_version: int) -> Any:
+        """Do a bounded part of moving the state from `from_version` to the next; return True while more is left.
+
+        Each call is a transaction of its own, so a migration can be interrupted anywhere and goes on there: move
+        rows out of an old field, or keep a cursor in a `Value` of the state. `def` or `async def`.
+        """
+        raise MachineDefinitionError(
+            f"{type(self).__name__} has schema_version {self.schema_version} and no `migrate`, and its state is at "
+            f"version {from_version}: write `migrate(state, from_version)`"
+        )
+
     def check_invariants(self, state: Any) -> None:
         """Raise `InvariantViolation` (or fail an `assert`) if the state is not valid. Reads only."""
 

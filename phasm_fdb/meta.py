@@ -29,6 +29,7 @@ class Stored:
         schema: the machine's `schema_version`.
         lanes: into how many lanes the outbox is spread.
         large: the fields that may hold values of more than one row.
+        migrating: the version that the state is being migrated from; 0 when it is not.
     """
 
     format: int
@@ -36,6 +37,7 @@ class Stored:
     schema: int
     lanes: int
     large: tuple[str, ...] = ()
+    migrating: int = 0
 
 
 class Meta:
@@ -68,6 +70,15 @@ class Meta:
         """The meta of this keyspace, as it would be created if nothing is there."""
         data = staged.read(self._keys.meta)
         return self._fresh() if data is None else self._check(data)
+
+    def raw(self, staged: Staged) -> Stored | None:
+        """The meta of this keyspace whatever its schema, for what upgrades it; None if nothing is there."""
+        data = staged.read(self._keys.meta)
+        return None if data is None else self._judge_owner(data)
+
+    def write(self, staged: Staged, stored: Stored) -> None:
+        """Replace the meta row."""
+        staged.set(self._keys.meta, _encode(stored))
 
     def note_large(self, staged: Staged, stored: Stored, large: set[str]) -> None:
         """Record that these fields may hold values of more than one row from now on."""
@@ -102,6 +113,22 @@ class Meta:
         return stored
 
     def _judge(self, data: bytes) -> Stored:
+        stored = self._judge_owner(data)
+        here = f"the subspace {self._keys.prefix!r}"
+        schema = self._definition.machine.schema_version
+        if stored.schema != schema:
+            newer = "upgrade this process" if stored.schema > schema else "migrate the state first: layer.migrate(db)"
+            raise KeyspaceError(
+                f"{here} has schema version {stored.schema}, and this {self._definition.name} has {schema}: {newer}"
+            )
+        if stored.migrating:
+            raise KeyspaceError(
+                f"{here} is being migrated from schema version {stored.migrating} to {schema}: wait until that is "
+                "done, or go on with it: layer.migrate(db)"
+            )
+        return stored
+
+    def _judge_owner(self, data: bytes) -> Stored:
         stored = _decode(data)
         here = f"the subspace {self._keys.prefix!r}"
         if stored is None:
@@ -114,12 +141,6 @@ class Meta:
             raise KeyspaceError(
                 f"{here} belongs to the machine {stored.machine}, and was opened for {self._definition.name}: give "
                 "every layer a subspace of its own (a renamed machine keeps its old `name`)"
-            )
-        schema = self._definition.machine.schema_version
-        if stored.schema != schema:
-            newer = "upgrade this process" if stored.schema > schema else "migrate the state first"
-            raise KeyspaceError(
-                f"{here} has schema version {stored.schema}, and this {self._definition.name} has {schema}: {newer}"
             )
         return stored
 

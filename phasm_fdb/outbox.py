@@ -26,7 +26,7 @@ from phasm_fdb.database.waiting import wait
 from phasm_fdb.errors import CodecError, DuplicateAction, StaleCompletion
 from phasm_fdb.keys import pack_element, versionstamp_offset
 from phasm_fdb.keyspace import STAMP_BYTES, Keyspace, stamp_of, stamp_value, stamped_key
-from phasm_fdb.records import Record
+from phasm_fdb.records import Progress, Record
 
 MAX_USER_VERSION = 2**16
 ONE = encode_count(1)
@@ -148,18 +148,34 @@ class Outbox:
             raise DuplicateAction(action.id)
         number = action.id.user_version if minted else stamps.next_user_version()
         packed_key = None if action.ordering_key is None else pack_element(action.ordering_key)
-        lane = lane_of(packed if packed_key is None else packed_key, lanes)
+        record = Record(None if minted else packed, raw, packed_key, isinstance(action, Later)).encode()
+        # An id that is minted now is not known yet, and would put all such actions into one lane.
+        lane = lane_of(packed_key or (record if minted else packed), lanes)
         place = msgpack.packb([lane, number, minted] if due is None else [lane, number, minted, due])
         if minted:
             staged.set_versionstamped_key(stamped_key(id_row), place)
         else:
             staged.set(id_row, place)
             staged.set_versionstamped_value(self._keys.location_row(packed), stamp_value())
-        record = Record(None if minted else packed, raw, packed_key, isinstance(action, Later))
         row = self._row(lane, Versionstamp.incomplete(number), due)
-        staged.set_versionstamped_key(stamped_key(row), record.encode())
+        staged.set_versionstamped_key(stamped_key(row), record)
         staged.add(self._keys.signal(lane), ONE)
         stamps.emitted[packed] = (lane, number, action)
+
+    def enter(self, staged: Staged, stamps: TransactionStamps, lane: int, record: Record, progress: Progress) -> None:
+        """Append an action to its lane anew: one that falls due, or comes back from the dead letters.
+
+        Its row gets the versionstamp of this transaction, so that whoever follows the lane finds it at the end.
+        """
+        assert record.packed_id is not None, "an action keeps its id when its row moves"
+        number = stamps.next_user_version()
+        staged.set(self._keys.id_row(record.packed_id), msgpack.packb([lane, number, False]))
+        staged.set_versionstamped_value(self._keys.location_row(record.packed_id), stamp_value())
+        stamp = Versionstamp.incomplete(number)
+        plain = Record(record.packed_id, record.raw, record.packed_key)
+        staged.set_versionstamped_key(stamped_key(self._keys.outbox_row(lane, stamp)), plain.encode())
+        staged.set_versionstamped_key(stamped_key(self._keys.progress_row(lane, stamp)), progress.encode())
+        staged.add(self._keys.signal(lane), ONE)
 
     def _row(self, lane: int, stamp: Versionstamp, due: int | None) -> bytes:
         return self._keys.outbox_row(lane, stamp) if due is None else self._keys.timer_row(lane, due, stamp)

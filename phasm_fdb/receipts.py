@@ -11,12 +11,16 @@ from fdb.tuple import Versionstamp
 from phasm_fdb.actions import Tracked, Untracked
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.definition import Definition
-from phasm_fdb.errors import CodecError
+from phasm_fdb.errors import CodecError, InputFailed, InputRejected
 from phasm_fdb.keys import pack_element, unpack
 from phasm_fdb.keyspace import STAMP_BYTES, Keyspace, stamp_value
 
 #: MessagePack never begins a value with this byte: behind it lies the versionstamp that completes the ids.
 STAMPED = b"\xc1"
+#: Nor does an outcome, which is a list, begin with these: a submitted input waits, or was refused.
+QUEUED = b"\xc0"
+REFUSED = b"\xc2"
+MAX_REASON = 2000
 HOUR_SECONDS = 3600
 
 
@@ -82,10 +86,27 @@ class Receipts:
         """The receipt of an input without a request id: only the layer's own retries ask for it."""
         return Receipt(self._keys.own_receipt(int(now_seconds // HOUR_SECONDS), token), None)
 
-    def find(self, staged: Staged, receipt: Receipt) -> Applied | None:
-        """The recorded outcome, if the input was applied."""
-        data = staged.read(receipt.key)
-        return None if data is None else self._decode(data)
+    def find(self, staged: Staged, key: bytes) -> Applied | None:
+        """The outcome recorded under a receipt's key; None if the input was not applied yet.
+
+        Raises:
+            InputRejected, InputFailed: that was the outcome of a submitted input.
+        """
+        data = staged.read(key)
+        if data is None or data == QUEUED:
+            return None
+        return self._decode(data)
+
+    def mark_queued(self, staged: Staged, receipt: Receipt) -> None:
+        """Record that the input waits in the inbox."""
+        staged.set(receipt.key, QUEUED)
+
+    def refuse(self, staged: Staged, receipt: Receipt, error: InputRejected | InputFailed) -> None:
+        """Record that a submitted input was not applied and never will be, under its request id."""
+        parts = [error.kind, error.reason] if isinstance(error, InputRejected) else [error.cause]
+        staged.set(receipt.key, REFUSED + msgpack.packb([part[:MAX_REASON] for part in parts]))
+        if receipt.expiry is not None:
+            staged.set(receipt.expiry, b"")
 
     def write(self, staged: Staged, receipt: Receipt, applied: Applied) -> None:
         """Record an outcome.
@@ -114,6 +135,9 @@ class Receipts:
 
     def _decode(self, data: bytes) -> Applied:
         versionstamp = None
+        if data.startswith(REFUSED):
+            parts = msgpack.unpackb(data[len(REFUSED) :])
+            raise InputRejected(*parts) if len(parts) == 2 else InputFailed(*parts)
         if data.startswith(STAMPED):
             versionstamp, data = data[1 : 1 + STAMP_BYTES], data[1 + STAMP_BYTES :]
         raw_reply, raw_tracked, raw_untracked = msgpack.unpackb(data, strict_map_key=False)

@@ -13,6 +13,7 @@ from phasm_fdb.actions import Actions
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.definition import Definition
 from phasm_fdb.fields.field import Space
+from phasm_fdb.inbox import Inbox
 from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.machine import Normal, TrackedActionCompleted
 from phasm_fdb.meta import Meta
@@ -32,6 +33,7 @@ class Machinery:
     meta: Meta
     outbox: Outbox
     receipts: Receipts
+    inbox: Inbox
     checked: bool
 
 
@@ -57,7 +59,7 @@ def transition(
     staged = Staged(base)
     stored = machinery.meta.load(staged)
     if receipt is not None and may_be_repeated:
-        earlier = machinery.receipts.find(staged, receipt)
+        earlier = machinery.receipts.find(staged, receipt.key)
         if earlier is not None:
             return earlier
     if isinstance(input, TrackedActionCompleted):

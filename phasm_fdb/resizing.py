@@ -1,0 +1,158 @@
+"""Changing the number of lanes of a layer that has pending work.
+
+The wish is written down; workers that see it finish what they run, give their lanes back and take none. When no lane
+is held any more the new number goes into the meta row, from where every transition takes it; then the rows that lie
+in other lanes now are moved there under their own versionstamps, and the wish is removed. So an ordering key is in
+one lane at any time, and nothing of it runs while its rows move.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import msgpack
+
+from phasm_fdb.database.ranges import Row, rows
+from phasm_fdb.database.staged import Staged, encode_count
+from phasm_fdb.database.transactional import run
+from phasm_fdb.inbox import Inbox
+from phasm_fdb.keys import unpack
+from phasm_fdb.keyspace import stamp_of
+from phasm_fdb.outbox import lane_of, place_of
+from phasm_fdb.records import Record
+from phasm_fdb.transition import Machinery
+
+BATCH = 500
+ONE = encode_count(1)
+
+#: Moves one row to its lane, given where the row is; does nothing if it is there already.
+Move = Callable[[Machinery, Any, int, int, Row], None]
+
+
+def request(machinery: Machinery, tr: Any, lanes: int) -> bool:
+    """Write down that the layer is to have this many lanes; False if it has, and nothing else is wished."""
+    staged = Staged(tr)
+    if machinery.meta.load(staged).lanes == lanes and wish(machinery, tr) is None:
+        return False
+    staged.set(machinery.keyspace.resize, msgpack.packb(lanes))
+    staged.flush(tr)
+    return True
+
+
+def wish(machinery: Machinery, tr: Any) -> int | None:
+    """How many lanes the layer is to have; None if it is not being resized."""
+    data = Staged(tr).read(machinery.keyspace.resize)
+    return None if data is None else int(msgpack.unpackb(data))
+
+
+def carry_out(machinery: Machinery, db: Any) -> bool:
+    """Do what is wished, unless a live worker still holds a lane; whether it is done.
+
+    Several processes may do it at once; interrupted, it goes on with the next call.
+    """
+    lanes = run(db, lambda tr: _switch(machinery, tr))
+    if lanes is None:
+        return run(db, lambda tr: wish(machinery, tr)) is None
+    keys = machinery.keyspace
+    for begin, move in ((keys.outbox, _move_action), (keys.all_inbox, _move_input), (keys.all_timers, _move_timer)):
+        _move_all(machinery, db, begin, move, lanes)
+    run(db, lambda tr: _finish(machinery, tr, lanes))
+    return True
+
+
+def _switch(machinery: Machinery, tr: Any) -> int | None:
+    """Make the wished number the one that counts; None if there is no wish, or a lane is still held."""
+    lanes = wish(machinery, tr)
+    if lanes is None:
+        return None
+    keys = machinery.keyspace
+    alive = {keys.session_of(key) for key, _ in rows(tr, *keys.workers())}
+    owners = {msgpack.unpackb(value)[1] for _, value in rows(tr, *keys.leases())}
+    if alive & owners:
+        return None
+    staged = Staged(tr)
+    stored = machinery.meta.load(staged)
+    if stored.lanes != lanes:
+        machinery.meta.write(staged, replace(stored, lanes=lanes))
+        staged.flush(tr)
+    return lanes
+
+
+def _finish(machinery: Machinery, tr: Any, lanes: int) -> None:
+    if wish(machinery, tr) == lanes:
+        tr.clear(machinery.keyspace.resize)
+    for lane in range(lanes):
+        tr.add(machinery.keyspace.signal(lane), ONE)
+
+
+def _move_all(machinery: Machinery, db: Any, begin: bytes, move: Move, lanes: int) -> None:
+    end = begin + b"\xff"
+    next_key: bytes | None = begin
+    while next_key is not None:
+        next_key = run(db, functools.partial(_move_batch, machinery, begin, next_key, end, move, lanes))
+
+
+def _move_batch(
+    machinery: Machinery, prefix: bytes, start: bytes, end: bytes, move: Move, lanes: int, tr: Any
+) -> bytes | None:
+    """Move the rows of one batch; the key at which the next one starts, or None after the last."""
+    if wish(machinery, tr) != lanes:  # somebody wished for another number meanwhile, or finished this one
+        return None
+    batch = list(rows(tr, start, end, limit=BATCH))
+    for row in batch:
+        move(machinery, tr, int(unpack(row[0][len(prefix) :])[0]), lanes, row)
+    return batch[-1][0] + b"\0" if len(batch) == BATCH else None
+
+
+def _move_action(machinery: Machinery, tr: Any, lane: int, lanes: int, row: Row) -> None:
+    key, value = row
+    keys, stamp = machinery.keyspace, stamp_of(key)
+    record = Record.decode(value)
+    target = _lane(record, value, lanes)
+    if target == lane:
+        return
+    tr.clear(key)
+    tr.set(keys.outbox_row(target, stamp), value)
+    progress_row = keys.progress_row(lane, stamp)
+    progress = Staged(tr).read(progress_row)
+    if progress is not None:
+        tr.clear(progress_row)
+        tr.set(keys.progress_row(target, stamp), progress)
+    _move_place(machinery, tr, record.packed(stamp), target)
+
+
+def _move_timer(machinery: Machinery, tr: Any, lane: int, lanes: int, row: Row) -> None:
+    key, value = row
+    record = Record.decode(value)
+    target = _lane(record, value, lanes)
+    if target == lane:
+        return
+    tr.clear(key)
+    tr.set(machinery.keyspace.timer_row(target, machinery.keyspace.due_of(key), stamp_of(key)), value)
+    _move_place(machinery, tr, record.packed(stamp_of(key)), target)
+
+
+def _move_input(machinery: Machinery, tr: Any, lane: int, lanes: int, row: Row) -> None:
+    key, value = row
+    queued = Inbox.decode(key, value)
+    spread_by = queued.packed_key or queued.packed_request or value
+    target = lane_of(spread_by, lanes)
+    if target != lane:
+        tr.clear(key)
+        tr.set(machinery.keyspace.inbox_row(target, stamp_of(key)), value)
+
+
+def _lane(record: Record, value: bytes, lanes: int) -> int:
+    return lane_of(record.packed_key or record.packed_id or value, lanes)
+
+
+def _move_place(machinery: Machinery, tr: Any, packed_id: bytes, lane: int) -> None:
+    """Note in the row of an id that its action lies in another lane."""
+    id_row = machinery.keyspace.id_row(packed_id)
+    place = Staged(tr).read(id_row)
+    if place is not None:  # None: the row died in the transaction that wrote it, and is only not swept yet
+        _, number, minted, due = place_of(place)
+        tr.set(id_row, msgpack.packb([lane, number, minted] if due is None else [lane, number, minted, due]))

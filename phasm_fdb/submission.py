@@ -1,0 +1,66 @@
+"""Submitting an input, and waiting for its outcome.
+
+A submitted input leaves a mark under its request id, where the outcome will be: the receipt if the machine took it,
+the rejection if it did not. So submitting it again changes nothing, and its outcome is waited for with one watch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from phasm_fdb.database.aio import run as run_in_loop
+from phasm_fdb.database.staged import Staged
+from phasm_fdb.database.transactional import run
+from phasm_fdb.database.watching import changed
+from phasm_fdb.inbox import Queued
+from phasm_fdb.keys import pack_element
+from phasm_fdb.machine import Normal
+from phasm_fdb.outbox import TransactionStamps, lane_of
+from phasm_fdb.receipts import Applied
+from phasm_fdb.transition import Machinery
+
+#: How often to look for an outcome although no watch has fired: watches may be lost.
+POLL_SECONDS = 1.0
+
+
+def submit(
+    machinery: Machinery, tr: Any, stamps: TransactionStamps, input: Normal[Any], ordering_key: Any, now: float
+) -> None:
+    """Queue an input that has its time and request id, unless that id was submitted or applied before."""
+    staged = Staged(tr)
+    lanes = machinery.meta.load(staged).lanes
+    receipt = machinery.receipts.for_request(input.request_id, now)
+    if staged.read(receipt.key) is not None:
+        return
+    packed_request = pack_element(input.request_id)
+    packed_key = None if ordering_key is None else pack_element(ordering_key)
+    lane = lane_of(packed_request if packed_key is None else packed_key, lanes)
+    assert input.at is not None
+    raw = machinery.definition.inputs.to_raw(input.payload)
+    machinery.inbox.put(staged, stamps, lane, Queued(b"", raw, input.at, packed_request, packed_key))
+    machinery.receipts.mark_queued(staged, receipt)
+    staged.flush(tr)
+
+
+async def outcome(machinery: Machinery, db: Any, request_id: Any, timeout: float | None) -> Applied:
+    """Wait for the outcome of a submitted input.
+
+    Raises:
+        TimeoutError: it was not there after `timeout` seconds; it may still come.
+        InputRejected: the machine refused the input.
+        InputFailed: the input was given up and lies in the dead letters.
+    """
+    key = machinery.receipts.for_request(request_id, 0).key
+
+    def look(tr: Any) -> tuple[Applied | None, Any]:
+        applied = machinery.receipts.find(Staged(tr), key)
+        return applied, None if applied is not None else tr.watch(key)
+
+    async with asyncio.timeout(timeout):
+        while True:
+            applied, watch = await run_in_loop(run, db, look)
+            if applied is not None:
+                return replace(applied, repeated=False)
+            await changed(watch, POLL_SECONDS)
