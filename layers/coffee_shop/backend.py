@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 from layers.coffee_shop.types import (
     CheckStatus,
@@ -13,6 +12,7 @@ from layers.coffee_shop.types import (
     Redeem,
     Success,
     TrackedAction,
+    TrackedResult,
     Undo,
     Undone,
     Unknown,
@@ -34,10 +34,10 @@ class LoyaltyBackend:
         self._random = random
         self._refused = refused
         self._slow = slow
-        self._answers: dict[str, Any] = {}
+        self._answers: dict[str, TrackedResult] = {}
         self.redemptions: dict[tuple[Member, int], Answer] = {}
 
-    def call(self, key: str, action: TrackedAction) -> Any:
+    def call(self, key: str, action: TrackedAction) -> TrackedResult:
         """Answer a call.
 
         Args:

@@ -58,6 +58,9 @@ from phasm_fdb import (
 
 Id = tuple[str, str, int, str]
 
+#: How long to wait before a backend that has not decided is asked again.
+RECHECK_SECONDS = 5.0
+
 
 class CoffeeShopState(State):
     accounts = Map(Member, Account)
@@ -85,10 +88,10 @@ class CoffeeShop(StateMachine):
             case Normal(RedeemPoints(member, points)):
                 return _redeem(state, actions, member, points)
             case Normal(CancelOrder(member)):
-                return _cancel_order(state, actions, member)
+                _cancel_order(state, actions, member)
             case TrackedActionCompleted((shop, user, number, stage), result):
-                return _settle(state, actions, Member(shop, user), number, Stage(stage), result)
-        raise AssertionError(f"an undeclared input: {input}")
+                _settle(state, actions, Member(shop, user), number, Stage(stage), result)
+        return None
 
     def restore(self, state: CoffeeShopState, actions: Actions) -> None:
         """Ask what became of every redemption in doubt, and give back again what was being given back."""
@@ -170,32 +173,29 @@ def _settle(
     account = _account(state, member)
     redemption = _pending(account)
     assert (redemption.number, redemption.stage) == (number, stage), f"{redemption} does not wait for {number} {stage}"
+    wanted = stage is Stage.REQUESTED and not redemption.cancelled
     match result:
-        case Pending():
-            _ask_again(state, actions, member, CheckStatus(member, number))
-        case Success(points) if stage is Stage.REQUESTED:
-            if redemption.cancelled or points != redemption.points:
-                _undo(state, actions, member)
-            else:
-                _deduct(state, actions, member)
-        case Unknown() if stage is Stage.REQUESTED:
-            if redemption.cancelled:
-                _undo(state, actions, member)
-            else:
-                _ask_again(state, actions, member, Redeem(member, number, redemption.points))
+        case Success(points) if wanted and points == redemption.points:
+            _deduct(state, actions, member, account)
+        case Unknown() if wanted:
+            _ask_again(state, actions, member, account, Redeem(member, number, redemption.points))
+        case Success() | Unknown() if stage is Stage.REQUESTED:
+            _undo(state, actions, member, account)
         case Failed(reason) if stage is Stage.REQUESTED:
             state.accounts[member] = replace(account, pending=None)
             actions.add(Untracked(ShowErrorMessage(member, f"Redemption failed: {reason}")))
         case Undone() | Unknown() if stage is Stage.UNDOING:
             state.accounts[member] = replace(account, pending=None)
             actions.add(Untracked(LogAnalytics(f"redemption_undone:{redemption.points}")))
+        case Pending():
+            question = Undo(member, number) if stage is Stage.UNDOING else CheckStatus(member, number)
+            _ask_again(state, actions, member, account, question, RECHECK_SECONDS)
         case _:
             raise UnexpectedResult(f"{result} is no answer to a redemption that is {stage.value}")
 
 
-def _deduct(state: CoffeeShopState, actions: Actions, member: Member) -> None:
+def _deduct(state: CoffeeShopState, actions: Actions, member: Member, account: Account) -> None:
     """The backend has taken the points: so does the account, and the order becomes cheaper."""
-    account = _account(state, member)
     redeemed = _pending(account).points
     discount = min(redeemed * CENTS_PER_POINT, account.order_cents)
     points, total = account.points - redeemed, account.order_cents - discount
@@ -211,21 +211,25 @@ def _deduct(state: CoffeeShopState, actions: Actions, member: Member) -> None:
         actions.add(Untracked(action))
 
 
-def _undo(state: CoffeeShopState, actions: Actions, member: Member) -> None:
+def _undo(state: CoffeeShopState, actions: Actions, member: Member, account: Account) -> None:
     """Have the points given back; they stay locked until the backend has said that it did."""
-    account = _account(state, member)
     redemption = replace(_pending(account), stage=Stage.UNDOING)
     state.accounts[member] = replace(account, pending=redemption)
     actions.add(Tracked(_id(member, redemption), Undo(member, redemption.number)))
 
 
-def _ask_again(state: CoffeeShopState, actions: Actions, member: Member, action: Redeem | CheckStatus) -> None:
-    account = _account(state, member)
+def _ask_again(
+    state: CoffeeShopState,
+    actions: Actions,
+    member: Member,
+    account: Account,
+    action: types.TrackedAction,
+    after: float | None = None,
+) -> None:
     redemption = _pending(account)
-    redemption = replace(redemption, checks=redemption.checks + 1)
+    redemption = replace(redemption, asked=redemption.asked + 1)
     state.accounts[member] = replace(account, pending=redemption)
-    again = Undo(member, redemption.number) if redemption.stage is Stage.UNDOING else action
-    actions.add(Tracked(_id(member, redemption), again))
+    actions.add(Tracked(_id(member, redemption), action, after=after))
 
 
 def _account(state: CoffeeShopState, member: Member) -> Account:

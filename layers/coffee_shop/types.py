@@ -37,14 +37,14 @@ class Redemption:
         number: the member's how-manieth redemption it is, from 1.
         points: how many points are locked for it.
         cancelled: the order was cancelled meanwhile, so the points are not wanted any more.
-        checks: how often the backend was asked again.
+        asked: how often the backend was asked.
     """
 
     number: int
     points: int
     stage: Stage = Stage.REQUESTED
     cancelled: bool = False
-    checks: int = 0
+    asked: int = 1
 
 
 @dataclass(frozen=True)

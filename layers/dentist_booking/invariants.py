@@ -16,6 +16,7 @@ from layers.dentist_booking import calendar
 from layers.dentist_booking.state import BookingState
 from layers.dentist_booking.types import (
     Booking,
+    Day,
     Payment,
     PaymentStatus,
     Request,
@@ -96,7 +97,7 @@ def check_changes(state: BookingState, changes: Changes) -> None:
     return None
 
 
-def _check_change_of_hours(state: BookingState, day: int, week: int) -> None:
+def _check_change_of_hours(state: BookingState, day: Day, week: int) -> None:
     """The hours of a day were set or removed from a week on: every booking until the next change depends on it."""
     weeks = calendar.weeks_until_next_change(state, day, week)
     hours = calendar.hours_on(state, day, week)
@@ -150,9 +151,9 @@ def _distinct(numbers: list[int]) -> Iterable[int]:
 # ------------------------------------------------------------------------------------------- relations
 
 
-def _check_hours(day: int, week: int, ranges: tuple[TimeRange, ...]) -> None:
+def _check_hours(day: Day, week: int, ranges: tuple[TimeRange, ...]) -> None:
     if not are_hours(ranges):
-        _violated(WORKING_HOURS, f"day {day} from week {week} has the ranges {ranges}")
+        _violated(WORKING_HOURS, f"{day} from week {week} has the ranges {ranges}")
 
 
 def _check_apart(slot: Slot, booking: Booking, later: Slot) -> None:

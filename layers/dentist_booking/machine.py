@@ -44,6 +44,9 @@ from phasm_fdb import Actions, Changes, Normal, StateMachine, Tracked, TrackedAc
 HOLD = "hold"
 RELEASE = "release"
 
+#: How long to wait before a provider that is still at it is asked again.
+RECHECK_SECONDS = 5.0
+
 
 class BookingSystem(StateMachine):
     """Replies to a request with its number. Tracked ids are `(HOLD, number)` and `(RELEASE, number)`."""
@@ -64,12 +67,12 @@ class BookingSystem(StateMachine):
             case Normal(RequestAuto() as asked):
                 return _request_auto(state, actions, asked)
             case Normal(SetHours() as change):
-                return _set_hours(state, actions, change)
+                _set_hours(state, actions, change)
             case TrackedActionCompleted((str(kind), int(number)), result) if kind == HOLD:
-                return _hold_answered(state, actions, number, result)
+                _hold_answered(state, actions, number, result)
             case TrackedActionCompleted((str(kind), int(number)), result) if kind == RELEASE:
-                return _release_answered(state, actions, number, result)
-        raise AssertionError(f"an undeclared input: {input}")
+                _release_answered(state, actions, number, result)
+        return None
 
     def restore(self, state: BookingState, actions: Actions) -> None:
         """Look up every hold that was in doubt, and release again what was being released."""
@@ -135,67 +138,58 @@ def _require_hours(ranges: tuple[TimeRange, ...], from_week: int) -> None:
 
 
 def _hold_answered(state: BookingState, actions: Actions, number: int, result: types.TrackedResult) -> None:
+    request, payment = state.requests[number], state.payments[number]
     match result:
-        case Authorized(cents) if cents == state.payments[number].cents:
-            _confirm(state, actions, number)
-        case Authorized(cents):
-            actions.add(Untracked(Log(f"request {number}: {cents} cents are held instead of the price")))
-            _release(state, actions, number, Status.PAYMENT_FAILED)
+        case Authorized(cents) if cents != payment.cents:
+            actions.add(Untracked(Log(f"request {number}: {cents} cents are held instead of {payment.cents}")))
+            _release(state, actions, number, replace(request, status=Status.PAYMENT_FAILED), payment)
+        case Authorized() if calendar.is_available(state, request.slot, request.asked.treatment):
+            _confirm(state, actions, number, request, payment)
+        case Authorized():
+            _notify(actions, number, request, "your slot was taken meanwhile")
+            _release(state, actions, number, replace(request, status=Status.SLOT_TAKEN), payment)
         case Declined(reason):
-            _settle(state, number, Status.PAYMENT_FAILED, PaymentStatus.DECLINED)
-            _notify(state, actions, number, f"your card was declined ({reason})")
+            state.requests[number] = replace(request, status=Status.PAYMENT_FAILED)
+            state.payments[number] = replace(payment, status=PaymentStatus.DECLINED)
+            _notify(actions, number, request, f"your card was declined ({reason})")
         case Processing():
-            _ask_again(state, number)
-            actions.add(Tracked((HOLD, number), CheckStatus(number)))
+            state.payments[number] = replace(payment, asked=payment.asked + 1)
+            actions.add(Tracked((HOLD, number), CheckStatus(number), after=RECHECK_SECONDS))
         case NotFound():
-            payment = _ask_again(state, number)
-            user = state.requests[number].asked.patient.user
-            actions.add(Tracked((HOLD, number), Preauthorize(number, user, payment.cents)))
+            state.payments[number] = replace(payment, asked=payment.asked + 1)
+            actions.add(Tracked((HOLD, number), Preauthorize(number, request.asked.patient.user, payment.cents)))
         case _:
             raise UnexpectedResult(f"{result} is no answer to the preauthorization of request {number}")
 
 
+def _confirm(state: BookingState, actions: Actions, number: int, request: Request, payment: Payment) -> None:
+    """The money is held and the slot is still free: it is booked."""
+    asked = request.asked
+    state.requests[number] = replace(request, status=Status.CONFIRMED)
+    state.payments[number] = replace(payment, status=PaymentStatus.HELD)
+    state.bookings[request.slot] = Booking(number, asked.patient, asked.treatment, payment.cents)
+    _notify(actions, number, request, f"your {asked.treatment.value} is booked")
+
+
+def _release(state: BookingState, actions: Actions, number: int, request: Request, payment: Payment) -> None:
+    """The money is held for nothing: it is given back."""
+    state.requests[number] = request
+    state.payments[number] = replace(payment, status=PaymentStatus.RELEASING)
+    actions.add(Tracked((RELEASE, number), Release(number)))
+
+
 def _release_answered(state: BookingState, actions: Actions, number: int, result: types.TrackedResult) -> None:
+    payment = state.payments[number]
     match result:
         case Released() | NotFound():
-            _settle(state, number, state.requests[number].status, PaymentStatus.RELEASED)
-            _notify(state, actions, number, "your payment was released")
+            state.payments[number] = replace(payment, status=PaymentStatus.RELEASED)
+            _notify(actions, number, state.requests[number], "your payment was released")
         case Processing():
-            _ask_again(state, number)
-            actions.add(Tracked((RELEASE, number), Release(number)))
+            state.payments[number] = replace(payment, asked=payment.asked + 1)
+            actions.add(Tracked((RELEASE, number), Release(number), after=RECHECK_SECONDS))
         case _:
             raise UnexpectedResult(f"{result} is no answer to the release of request {number}")
 
 
-def _confirm(state: BookingState, actions: Actions, number: int) -> None:
-    """The money is held: book the slot, unless it was booked or closed since it was asked for."""
-    request, payment = state.requests[number], state.payments[number]
-    asked, slot = request.asked, request.slot
-    if not calendar.is_available(state, slot, asked.treatment):
-        _release(state, actions, number, Status.SLOT_TAKEN)
-        return
-    _settle(state, number, Status.CONFIRMED, PaymentStatus.HELD)
-    state.bookings[slot] = Booking(number, asked.patient, asked.treatment, payment.cents)
-    _notify(state, actions, number, f"your {asked.treatment.value} is booked")
-
-
-def _release(state: BookingState, actions: Actions, number: int, status: Status) -> None:
-    _settle(state, number, status, PaymentStatus.RELEASING)
-    actions.add(Tracked((RELEASE, number), Release(number)))
-    if status is Status.SLOT_TAKEN:
-        _notify(state, actions, number, "your slot was taken meanwhile")
-
-
-def _settle(state: BookingState, number: int, status: Status, payment: PaymentStatus) -> None:
-    state.requests[number] = replace(state.requests[number], status=status)
-    state.payments[number] = replace(state.payments[number], status=payment)
-
-
-def _ask_again(state: BookingState, number: int) -> Payment:
-    payment = state.payments[number]
-    payment = state.payments[number] = replace(payment, asked=payment.asked + 1)
-    return payment
-
-
-def _notify(state: BookingState, actions: Actions, number: int, message: str) -> None:
-    actions.add(Untracked(Notify(state.requests[number].asked.patient.user, f"request {number}: {message}")))
+def _notify(actions: Actions, number: int, request: Request, message: str) -> None:
+    actions.add(Untracked(Notify(request.asked.patient.user, f"request {number}: {message}")))

@@ -16,7 +16,7 @@ def at(hour: int, minute: int = 0) -> int:
     return hour * 60 + minute
 
 
-class Day(enum.IntEnum):
+class Day(enum.Enum):
     """A day of the week."""
 
     MONDAY = 0
@@ -67,7 +67,7 @@ class TimeRange:
         return self.start <= minute and minute + duration <= self.end
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Slot:
     """When a treatment starts.
 

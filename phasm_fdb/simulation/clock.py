@@ -22,6 +22,10 @@ class VirtualClock:
         """The time in seconds."""
         return self._now
 
+    def now_ms(self) -> int:
+        """The time in whole milliseconds."""
+        return int(self._now * 1000)
+
     def sleep(self, seconds: float) -> None:
         """Let time pass, and call back whoever is due."""
         end = self._now + max(0.0, seconds)

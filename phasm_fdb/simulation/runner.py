@@ -23,7 +23,7 @@ from phasm_fdb.simulation.work import Work
 from phasm_fdb.simulation.workload import Workload
 
 #: How often the whole state is checked in a run, beside the incremental check of every transition.
-FULL_CHECKS = 20
+FULL_CHECKS = 10
 #: How many requests back a client may repeat.
 REPEATABLE = 50
 #: How many times over the pending actions may be completed until there are none.
@@ -36,7 +36,7 @@ def simulate(
     *,
     seed: int = 0,
     ops: int = 1000,
-    crashes: float = 0.01,
+    crashes: float = 0.003,
     repeats: float = 0.02,
 ) -> Result:
     """Run a workload once.
@@ -131,10 +131,12 @@ class _Run:
         self._step = self._ops + 1
         self._crash()
         for _ in range(ROUNDS_TO_REST):
-            for action in self._work.ready():
+            for action in self._work.ready(self._system.clock.now_ms()):
                 self._complete(action, crash=False)
-            if not len(self._work):
+            due = self._work.next_due()
+            if due is None:
                 break
+            self._system.clock.sleep((due - self._system.clock.now_ms() + 1) / 1000)
         self._check_everything()
         pending = list(self._system.layer.pending(self._system.db))
         if pending:
@@ -147,7 +149,8 @@ class _Run:
 
     def _operate(self) -> None:
         self._operations += 1
-        ready = self._work.ready() if self._happens(self._workload.completions) else []
+        completes = self._happens(self._workload.completions)
+        ready = self._work.ready(self._system.clock.now_ms()) if completes else []
         if ready:
             self._complete(self._schedule.choice(ready), crash=self._happens(self._crashes))
             return
@@ -205,7 +208,7 @@ class _Run:
         self._trace.record(f"rejected {type(error).__name__}", kind, subject, str(error))
 
     def _emitted(self, applied: Applied) -> None:
-        self._work.add(applied.tracked)
+        self._work.add(applied.tracked, self._system.clock.now_ms())
         emitted: tuple[Tracked[Any] | Untracked[Any], ...] = (*applied.tracked, *applied.untracked)
         for action in emitted:
             self._trace.counts[f"action {_kind(action.action)}"] += 1
@@ -214,7 +217,8 @@ class _Run:
 
     def _crash(self) -> None:
         actions = self._system.crash()
-        self._work = Work(actions.tracked)
+        self._work = Work()
+        self._work.add(actions.tracked, self._system.clock.now_ms())
         self._trace.record("crash", actions.tracked, actions.untracked)
 
     def _repeat_request(self) -> None:
