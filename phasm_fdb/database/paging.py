@@ -7,8 +7,8 @@ a later page may see later commits.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any, Protocol, TypeVar
 
 from phasm_fdb.database.ranges import Row, rows
 from phasm_fdb.database.staged import TransactionReader
@@ -20,24 +20,27 @@ C = TypeVar("C")
 PAGE_ROWS = 1000
 
 
-def pages(db: Any, read: Callable[[Any, C | None], tuple[list[T], C | None]]) -> Iterator[T]:
+class ReadPage(Protocol[T, C]):
+    """Reads one page."""
+
+    def __call__(self, tr: Any, /, *, cursor: C | None) -> tuple[list[T], C | None]: ...
+
+
+def pages(db: Any, read: ReadPage[T, C]) -> Iterator[T]:
     """The items of all pages; the first page is read at once.
 
     Args:
-        read: `read(tr, cursor)` gives the items behind the cursor (None: from the beginning), and the next cursor,
+        read: `read(tr, cursor=...)` gives the items behind the cursor (None: from the beginning), and the next cursor,
             or None at the end. It is called in a transaction of its own, again if that fails.
     """
-    first, cursor = run(db, lambda tr: read(tr, None))
-    return _following(db, read, first, cursor)
+    items, cursor = run(db, functools.partial(read, cursor=None))
+    return _following(db, read, items, cursor)
 
 
-def _following(
-    db: Any, read: Callable[[Any, C | None], tuple[list[T], C | None]], items: list[T], cursor: C | None
-) -> Iterator[T]:
+def _following(db: Any, read: Any, items: list[T], cursor: C | None) -> Iterator[T]:
     yield from items
     while cursor is not None:
-        after = cursor
-        items, cursor = run(db, lambda tr: read(tr, after))
+        items, cursor = run(db, functools.partial(read, cursor=cursor))
         yield from items
 
 

@@ -32,7 +32,8 @@ class TransactionReader:
 
     def read(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""
-        return wait(self._get(key))
+        value: bytes | None = wait(self._get(key))
+        return value
 
     def read_many(self, keys: list[bytes]) -> list[bytes | None]:
         """The values of several keys, with all reads in flight together."""
