@@ -30,13 +30,14 @@ class QueuedCommit:
 
     Attributes:
         request: what to commit.
-        since, taken_at: the version that it read, and when that was taken; of no meaning without a snapshot.
+        since: the version that it read; of no meaning without a snapshot.
+        taken_at: when it took that version, in versions.
         outcome: None until it is decided.
     """
 
     __slots__ = ("done", "outcome", "request", "since", "taken_at", "turn")
 
-    def __init__(self, request: CommitRequest, since: int, taken_at: float, done: CommitDone | None) -> None:
+    def __init__(self, request: CommitRequest, since: int, taken_at: int, done: CommitDone | None) -> None:
         self.request = request
         self.since = since
         self.taken_at = taken_at
@@ -71,7 +72,7 @@ class CommitQueue:
         self._led = False
         self._helper = HelperThread("phasm-commit", self._lead_as_helper)
 
-    def commit(self, request: CommitRequest, since: int, taken_at: float, done: CommitDone) -> None:
+    def commit(self, request: CommitRequest, since: int, taken_at: int, done: CommitDone) -> None:
         """Queue one commit; in a thread without an event loop, `done` has been told when this returns."""
         if _runs_event_loop():
             self._commit_in_loop(QueuedCommit(request, since, taken_at, done))

@@ -27,7 +27,6 @@ from phasm_fdb.embedded.sqlite_history import OldValues
 from phasm_fdb.embedded.sqlite_watch import POLL_SECONDS, SqliteWatch, Watches
 from phasm_fdb.embedded.store import (
     VERSIONS_PER_SECOND,
-    WINDOW_SECONDS,
     WINDOW_VERSIONS,
     CommitDone,
     CommitRequest,
@@ -42,14 +41,16 @@ FUTURE_VERSION = 1009
 LOCKED_TRIES, LOCKED_PAUSE_SECONDS = 1000, 0.005
 """A reader waits five seconds for another process to recover the log: nobody else locks readers out."""
 
-_LATEST = "SELECT max(version) FROM history"
-_GET = "SELECT (SELECT value FROM kv WHERE key = ?), (SELECT max(version) FROM history)"
+# A read version is one more than the newest commit that it sees: commits leave that number out. On a cluster,
+# too, a read version is above the versionstamps that can be read at it.
+_READ_VERSION = "SELECT max(version) + 1 FROM history"
+_GET = "SELECT (SELECT value FROM kv WHERE key = ?), (SELECT max(version) + 1 FROM history)"
 _FORWARD = "SELECT key, value FROM kv WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
 _BACKWARD = "SELECT key, value FROM kv WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT ?"
 _SIZE = "SELECT total(length(key) + length(value)) FROM kv WHERE key >= ? AND key < ?"
-# For a version that is asked for: the latest one, the oldest that can be read, and the one that followed.
+# For a version that is asked for: the newest and the oldest that can be read, and the commit that followed it.
 _PLACE = """
-    SELECT max(version),
+    SELECT max(version) + 1,
         coalesce((SELECT max(version) FROM history WHERE version <= ?), min(version)),
         (SELECT min(version) FROM history WHERE version > ?)
     FROM history
@@ -67,19 +68,19 @@ class SqliteSnapshot:
 
     __slots__ = ("_resolving", "_store", "_version", "taken_at")
 
-    def __init__(self, store: SqliteStore, version: int | None, taken_at: float) -> None:
+    def __init__(self, store: SqliteStore, version: int | None, taken_at: int) -> None:
         self._store = store
         self._version = version
         self._resolving = threading.Lock()
         self.taken_at = taken_at
-        """When the five seconds began, by the store's clock."""
+        """When the five seconds began, in versions."""
 
     @property
     def version(self) -> int:
         if self._version is None:
             with self._resolving:
                 if self._version is None:
-                    self._version = self._store.latest_version()
+                    self._version = self._store.read_version()
         return self._version
 
     def get(self, key: bytes, /) -> bytes | None:
@@ -90,8 +91,8 @@ class SqliteSnapshot:
                 if self._version is None:
                     value, self._version = store.current(key)
                     return value
-        value, latest = store.current(key)
-        return value if latest == self._version else store.old_value(self._version, key, value)
+        value, version = store.current(key)
+        return value if version == self._version else store.old_value(self._version, key, value)
 
     def range(self, begin: bytes, end: bytes, limit: int, reverse: bool, /) -> Sequence[Pair]:
         self._store.require_young(self)
@@ -131,33 +132,32 @@ class SqliteStore:
         if synchronous not in ("full", "normal"):
             raise DatabaseError(f"synchronous must be 'full' or 'normal', not {synchronous!r}")
         self.path = Path(path).absolute()
-        self._clock = wall_clock
-        self._connections = _open_file(self.path, synchronous, check, wall_clock)
+        self._wall_clock = wall_clock
+        self._connections, self._origin = _open_file(self.path, synchronous, check, wall_clock)
         self._old = OldValues()
         self.watches = Watches(self._connections, poll_seconds)
-        writer = GroupWriter(self._connections, clock=wall_clock, committed=self.watches.committed)
+        writer = GroupWriter(self._connections, now=self._now, committed=self.watches.committed)
         self._commits = CommitQueue(writer.write, always_waits=synchronous == "full")
 
     def snapshot(self, version: int | None = None, /) -> SqliteSnapshot:
         self._connections.require_file()
-        now = self._clock()
+        now = self._now()
         if version is None:
             return SqliteSnapshot(self, None, now)
-        window = int(now * VERSIONS_PER_SECOND) - WINDOW_VERSIONS
-        latest, oldest, successor = self._execute(_PLACE, (window, version))[0]
-        if version > latest:
+        newest, oldest, successor = self._execute(_PLACE, (now - WINDOW_VERSIONS, version))[0]
+        if version > newest:
             raise FDBError(FUTURE_VERSION)
         if version < oldest:
             raise FDBError(TRANSACTION_TOO_OLD)
-        # An older version was the latest one until its successor came.
-        superseded = now if successor is None else min(now, successor / VERSIONS_PER_SECOND)
+        # An older version was the newest one until its successor came.
+        superseded = now if successor is None else min(now, successor)
         return SqliteSnapshot(self, version, superseded)
 
     def commit(self, request: CommitRequest, done: CommitDone, /) -> None:
         self._connections.require_usable()
         snapshot: Any = request.snapshot
         if snapshot is None:
-            self._commits.commit(request, 0, 0.0, done)
+            self._commits.commit(request, 0, 0, done)
         else:
             self._commits.commit(request, snapshot.version, snapshot.taken_at, done)
 
@@ -172,20 +172,24 @@ class SqliteStore:
         self.watches.close()
         self._connections.close()
 
+    def _now(self) -> int:
+        """The time, in versions: what a commit made now would get, if no other had it."""
+        return int((self._wall_clock() - self._origin) * VERSIONS_PER_SECOND)
+
     # ------------------------------------------------------------------------------- for the snapshots
 
     def require_young(self, snapshot: SqliteSnapshot) -> None:
         """Raises 1007 for a snapshot that was taken longer ago than the window."""
-        if self._clock() - snapshot.taken_at > WINDOW_SECONDS:
+        if self._now() - snapshot.taken_at > WINDOW_VERSIONS:
             raise FDBError(TRANSACTION_TOO_OLD)
 
-    def latest_version(self) -> int:
-        """The newest version in the file."""
-        version: int = self._execute(_LATEST, ())[0][0]
+    def read_version(self) -> int:
+        """The version of a read that begins now."""
+        version: int = self._execute(_READ_VERSION, ())[0][0]
         return version
 
     def current(self, key: bytes) -> tuple[bytes | None, int]:
-        """The value of `key` now, and which version is the newest now."""
+        """The value of `key` now, and the version of this read."""
         connection = self._connections.take()
         try:
             found: tuple[bytes | None, int] = connection.execute(_GET, (key,)).fetchone()
@@ -195,8 +199,8 @@ class SqliteStore:
                 raise read_error(error, self.path) from error
         finally:
             self._connections.give(connection)
-        value, latest = self._execute(_GET, (key,))[0]
-        return value, latest
+        value, version = self._execute(_GET, (key,))[0]
+        return value, version
 
     def old_value(self, version: int, key: bytes, current: bytes | None) -> bytes | None:
         """The value of `key` at an older version; `current` was read before this call."""
@@ -210,8 +214,8 @@ class SqliteStore:
         while begin < end and len(found) < limit:
             wanted = limit - len(found)
             rows: list[Pair] = self._execute(statement, (begin, end, wanted))
-            # The newest version is read after the rows: if it is the snapshot's, the rows are too.
-            if self.latest_version() == version:
+            # The version is read after the rows: if it is the snapshot's, the rows are too.
+            if self.read_version() == version:
                 return found + rows
             # The rows say how far they reach: to the last one, or, being too few, to the end.
             span, begin, end = _cut(begin, end, rows, reached=len(rows) < wanted, reverse=reverse)
@@ -278,21 +282,24 @@ def open_sqlite(
     return Database(store, clock=clock, sleep=sleep, random=random, call_later=call_later)
 
 
-def _open_file(path: Path, synchronous: Synchronous, check: bool, clock: Callable[[], float]) -> Connections:
+def _open_file(
+    path: Path, synchronous: Synchronous, check: bool, wall_clock: Callable[[], float]
+) -> tuple[Connections, float]:
+    """The connections to a file that was checked, and the time from which its versions are counted."""
     if not path.exists():
-        sqlite_format.create(path, max(1, int(clock() * VERSIONS_PER_SECOND)))
+        sqlite_format.create(path, wall_clock())
     sqlite_format.require_ours(path)
     connections = Connections(path, synchronous)
     try:
         connection = connections.take()
         try:
-            sqlite_format.check(connection, path, full=check)
+            origin = sqlite_format.check(connection, path, full=check)
         finally:
             connections.give(connection)
     except BaseException:
         connections.close()
         raise
-    return connections
+    return connections, origin
 
 
 def _cut(begin: bytes, end: bytes, rows: list[Pair], *, reached: bool, reverse: bool) -> tuple[Pair, bytes, bytes]:

@@ -26,14 +26,14 @@ from phasm_fdb.embedded.sqlite_errors import (
 )
 from phasm_fdb.embedded.sqlite_format import PAGE_SIZE
 from phasm_fdb.embedded.sqlite_history import TRANSACTION_TOO_OLD, RecentWrites
-from phasm_fdb.embedded.store import VERSIONS_PER_SECOND, WINDOW_SECONDS, Committed, KeyRange
+from phasm_fdb.embedded.store import VERSIONS_PER_SECOND, WINDOW_VERSIONS, Committed, KeyRange
 from phasm_fdb.errors import DatabaseError, FDBError
 
 LOCK_SECONDS = 5.0
 """How long a group waits for another process's write transaction before it fails with 1020."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PAUSE_GROWTH = 0.0002, 0.005, 1.5
 
-TIDY_SECONDS = 1.0
+TIDY_VERSIONS = VERSIONS_PER_SECOND
 """How often old history is deleted and the log looked at: rarely enough to cost a commit next to nothing."""
 
 RESTART_LOG_BYTES = 4 * CHECKPOINT_PAGES * PAGE_SIZE
@@ -49,7 +49,7 @@ class GroupWriter:
 
     Args:
         connections: to the file.
-        clock: seconds since the epoch.
+        now: the time, in versions.
         committed: told after each group, before anyone learns an outcome, which keys changed; None when that
             is not known.
         sleep: waits for so many seconds; used while another process holds the write lock.
@@ -59,16 +59,16 @@ class GroupWriter:
         self,
         connections: Connections,
         *,
-        clock: Callable[[], float],
+        now: Callable[[], int],
         committed: Callable[[Collection[bytes] | None], None],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._connections = connections
-        self._clock = clock
+        self._now = now
         self._committed = committed
         self._sleep = sleep
         self._recent = RecentWrites()
-        self._tidied_at = clock()
+        self._tidied_at = now()
 
     def write(self, group: Sequence[QueuedCommit], may_wait: bool) -> None:
         """Decide every commit of the group.
@@ -119,8 +119,8 @@ class GroupWriter:
     ) -> Collection[bytes] | None:
         """Check the group, write what passes and COMMIT. Returns the keys that changed, None if not known."""
         latest: int = connection.execute(_LATEST).fetchone()[0]
-        now = self._clock()
-        version = max(latest + 1, int(now * VERSIONS_PER_SECOND))
+        now = self._now()
+        version = max(latest + 2, now)  # the one between is the read version until then
         self._recent.catch_up(connection, latest)
         batch = Batch(connection)
         keys: set[bytes] = set()
@@ -141,7 +141,7 @@ class GroupWriter:
             return ()
         batch.flush()
         sqlite_history.record(connection, version, keys, ranges, batch.undo)
-        tidy = now - self._tidied_at >= TIDY_SECONDS
+        tidy = now - self._tidied_at >= TIDY_VERSIONS
         if tidy:
             self._forget(connection, now)
         self._commit(connection, passed)
@@ -151,21 +151,20 @@ class GroupWriter:
             entry.outcome = Committed(version, order)
         return None if batch.undo is None else batch.undo.keys()
 
-    def _check(self, entry: QueuedCommit, now: float) -> int:
+    def _check(self, entry: QueuedCommit, now: int) -> int:
         """The code of the error that keeps `entry` from being committed, or 0."""
         request = entry.request
         if request.snapshot is None:
             return 0
-        if now - entry.taken_at > WINDOW_SECONDS:
+        if now - entry.taken_at > WINDOW_VERSIONS:
             return TRANSACTION_TOO_OLD
         return self._recent.check(entry.since, request.read_keys, request.read_ranges)
 
-    def _forget(self, connection: sqlite3.Connection, now: float) -> None:
+    def _forget(self, connection: sqlite3.Connection, now: int) -> None:
         """Delete the history that no transaction needs any more."""
         self._tidied_at = now
-        version = int(now * VERSIONS_PER_SECOND)
-        sqlite_history.forget(connection, version)
-        self._recent.forget(version)
+        sqlite_history.forget(connection, now)
+        self._recent.forget(now)
 
     def _restart_log(self, connection: sqlite3.Connection) -> None:
         """Let the write-ahead log start over where overlapping readers have kept it from that for long."""

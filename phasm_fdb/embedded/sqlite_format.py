@@ -16,6 +16,7 @@ import uuid
 from pathlib import Path
 from typing import NoReturn
 
+from phasm_fdb.embedded.store import VERSIONS_PER_SECOND
 from phasm_fdb.errors import DatabaseError
 
 MAGIC = b"SQLite format 3\0"
@@ -32,15 +33,23 @@ _HEADER_LENGTH = 100
 _PAGE_SIZE_AT, _PAGE_COUNT_AT, _USER_VERSION_AT, _APPLICATION_ID_AT = 16, 28, 60, 68
 _WAL_HEADER_LENGTH, _FRAME_HEADER_LENGTH = 32, 24
 
+FIRST_VERSION = 10_000_000
+"""The version of an empty database: like a cluster's, it counts on from near zero, one million a second."""
+
 SCHEMA = (
     "CREATE TABLE kv (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
     # One row for each version of the last seconds, and always the newest: see sqlite_history.
     "CREATE TABLE history (version INTEGER PRIMARY KEY, writes BLOB NOT NULL, undo BLOB)",
+    # One row: the time, in seconds since the epoch, from which versions are counted.
+    "CREATE TABLE origin (seconds REAL NOT NULL)",
 )
 
 
-def create(path: Path, first_version: int) -> None:
+def create(path: Path, now: float) -> None:
     """Make a new, empty database at `path`; another process may do the same, then one of the two files stays.
+
+    Args:
+        now: seconds since the epoch; versions are counted from ten seconds before.
 
     Raises:
         DatabaseError: the directory is missing, or may not be written to.
@@ -50,7 +59,7 @@ def create(path: Path, first_version: int) -> None:
     try:
         connection = sqlite3.connect(unfinished, isolation_level=None)
         try:
-            _fill(connection, first_version)
+            _fill(connection, now - FIRST_VERSION / VERSIONS_PER_SECOND)
         finally:
             connection.close()
         _sync(unfinished)
@@ -100,30 +109,34 @@ def require_ours(path: Path) -> None:
     _require_length(path, header, length)
 
 
-def check(connection: sqlite3.Connection, path: Path, *, full: bool) -> None:
+def check(connection: sqlite3.Connection, path: Path, *, full: bool) -> float:
     """Read what an open database must have; `full` reads every page of it.
+
+    Returns the time from which its versions are counted, in seconds since the epoch.
 
     Raises:
         DatabaseError: the file is damaged.
     """
     try:
-        row = connection.execute("SELECT max(version) FROM history").fetchone()
+        version, origin = connection.execute(
+            "SELECT (SELECT max(version) FROM history), (SELECT seconds FROM origin)"
+        ).fetchone()
         connection.execute("SELECT max(key), min(key) FROM kv").fetchone()
-        if row[0] is None:
-            _damaged(path, "it has lost its versions")
+        found = "ok"
         if full:
             found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         elif path.stat().st_size <= ALWAYS_CHECKED_BYTES:
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        else:
-            return
     except sqlite3.DatabaseError as error:
         _damaged(path, str(error), error)
     if found != "ok":
         _damaged(path, " ".join(found.split()))
+    if version is None or origin is None:
+        _damaged(path, "it has lost its versions")
+    return float(origin)
 
 
-def _fill(connection: sqlite3.Connection, first_version: int) -> None:
+def _fill(connection: sqlite3.Connection, origin: float) -> None:
     connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
@@ -131,7 +144,8 @@ def _fill(connection: sqlite3.Connection, first_version: int) -> None:
     connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
     for statement in SCHEMA:
         connection.execute(statement)
-    connection.execute("INSERT INTO history (version, writes, undo) VALUES (?, x'', x'')", (first_version,))
+    connection.execute("INSERT INTO history (version, writes, undo) VALUES (?, x'', x'')", (FIRST_VERSION,))
+    connection.execute("INSERT INTO origin (seconds) VALUES (?)", (origin,))
     connection.execute("COMMIT")
 
 

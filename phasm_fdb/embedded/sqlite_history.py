@@ -19,7 +19,7 @@ import sqlite3
 import threading
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgpack
 from sortedcontainers import SortedDict
@@ -99,7 +99,7 @@ class RecentWrites:
         self._conflicts.add(version, keys, ranges)
         self._seen = version
 
-    def check(self, since: int, keys: Iterable[bytes], ranges: Iterable[KeyRange]) -> int:
+    def check(self, since: int, keys: Collection[bytes], ranges: Collection[KeyRange]) -> int:
         """The error code for a transaction that read these at version `since`: 1020, 1007, or 0 for none."""
         if since < self._first:
             return TRANSACTION_TOO_OLD

@@ -11,8 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from phasm_fdb.embedded.selector import KeySelector
-from phasm_fdb.embedded.sqlite import open_sqlite
+from phasm_fdb.embedded import KeySelector, open_sqlite
 from phasm_fdb.errors import FDBError
 
 __all__ = ["FDBError", "KeySelector", "close_database", "open_database"]

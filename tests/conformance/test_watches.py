@@ -127,14 +127,17 @@ def test_a_watch_outlives_its_transaction(database: Any, at: Key) -> None:
     wait(future)
 
 
-def test_a_watch_adds_no_read_conflict(database: Any, at: Key) -> None:
+def test_a_watch_reads_its_key(database: Any, at: Key, fails: Fails) -> None:
+    """So it conflicts like a read, and a failed commit fails the watch too."""
     tr = database.create_transaction()
     tr.get_read_version().wait()
     future = tr.watch(at(b"k"))
     tr.set(at(b"out"), b"")
     database[at(b"k")] = b"new"
-    tr.commit().wait()
-    wait(future)
+    with fails(1020):
+        tr.commit().wait()
+    with fails(1020):
+        future.wait()
 
 
 def test_a_commit_with_only_a_watch_has_no_version(database: Any, at: Key) -> None:
