@@ -6,6 +6,8 @@ what a store needs to commit it all.
 
 from __future__ import annotations
 
+from typing import Any
+
 from phasm_fdb.embedded import stored
 from phasm_fdb.embedded.found import Found, key_conflict, range_conflict, stored_range_conflict
 from phasm_fdb.embedded.intervals import IntervalSet
@@ -26,6 +28,8 @@ TRANSACTION_TOO_OLD = 1007
 # (sizeof(MutationRef), sizeof(KeyRangeRef)).
 MUTATION_SIZE = 44
 RANGE_SIZE = 24
+
+_MISSING: Any = object()
 
 
 class Attempt:
@@ -120,38 +124,37 @@ class Attempt:
 
     def get(self, key: bytes, snapshot: bool) -> bytes | None:
         """The value at `key`; a read conflict unless `snapshot`, or unless own writes decide the value."""
-        if not self.sees_writes:
-            self._has_read = True
-            if not snapshot:
-                self._read_keys.add(key)
-            return self.snapshot().get(key)
-        writes = self._writes
-        if writes is None:
-            value = self._get_stored(key)
-            if not snapshot:
-                self._read_keys.add(key)
-                self.size += 2 * len(key) + 1 + RANGE_SIZE
-            return value
-        if snapshot:
-            return self._view(True).get(key)
-        value = self._view(False).get(key)
-        if writes.wrote(key) in (Wrote.NOTHING, Wrote.OPERATIONS):
+        if self._writes is not None or not self.sees_writes:
+            return self._get_otherwise(key, snapshot)
+        # The case that most reads are: nothing written yet. All of it is here, because calls cost more than
+        # work.
+        points = self.cache.points
+        value: bytes | None = points.get(key, _MISSING)
+        if value is _MISSING:
+            if self._snapshot is None:
+                self._snapshot = self._store.snapshot(self.version)
+            try:
+                value = points[key] = self._snapshot.get(key)
+            except FDBError:
+                if not self.cache.has(key):
+                    raise
+                value = self.cache.value(key)
+        if not snapshot:
             self._read_keys.add(key)
             self.size += 2 * len(key) + 1 + RANGE_SIZE
         return value
 
-    def _get_stored(self, key: bytes) -> bytes | None:
-        points = self.cache.points
-        if key in points:
-            return points[key]
-        if self._snapshot is None:
-            self._snapshot = self._store.snapshot(self.version)
-        try:
-            value = points[key] = self._snapshot.get(key)
-        except FDBError:
-            if not self.cache.has(key):
-                raise
-            value = self.cache.value(key)
+    def _get_otherwise(self, key: bytes, snapshot: bool) -> bytes | None:
+        writes = self._writes
+        if writes is None:  # own writes are not read
+            self._has_read = True
+            if not snapshot:
+                self._read_keys.add(key)
+            return self.snapshot().get(key)
+        value = self._view(snapshot).get(key)
+        if not snapshot and writes.wrote(key) in (Wrote.NOTHING, Wrote.OPERATIONS):
+            self._read_keys.add(key)
+            self.size += 2 * len(key) + 1 + RANGE_SIZE
         return value
 
     def knows(self, key: bytes) -> bool:
@@ -269,10 +272,16 @@ class Attempt:
 
     def set(self, key: bytes, value: bytes, conflict: bool) -> None:
         """Write `value` at `key`."""
-        self.size += len(key) + len(value) + MUTATION_SIZE
-        self._count_write(key, conflict)
-        if self.sees_writes:
-            self._written().set(key, value)
+        length = len(key)
+        self.size += length + len(value) + MUTATION_SIZE
+        if conflict:
+            self._write_keys.add(key)
+            self.size += 2 * length + 1 + RANGE_SIZE
+        if self._writes is not None:
+            self._writes.set(key, value)
+        elif self.sees_writes:
+            self._writes = WriteMap()
+            self._writes.set(key, value)
         else:
             self._log.append((SET, key, value))
 
@@ -341,14 +350,21 @@ class Attempt:
         return CommitRequest(
             self.snapshot() if self.has_version else None,
             self._read_keys,
-            list(self._read_ranges),
+            list(self._read_ranges) if self._read_ranges else (),
             self._write_keys,
             self._write_ranges,
             mutations,
         )
 
+    def fits(self, request: CommitRequest, limit: int) -> bool:
+        """Whether a commit has at most `limit` bytes, as FoundationDB counts them."""
+        # The running estimate is never this far below the count, and most commits are far below the limit.
+        if self.sees_writes and 4 * self.size <= limit:
+            return True
+        return _request_size(request) <= limit
 
-def request_size(request: CommitRequest) -> int:
+
+def _request_size(request: CommitRequest) -> int:
     """The bytes of a commit as FoundationDB counts them against the size limit."""
     size = sum(MUTATION_SIZE + len(first) + len(second) for _, first, second in request.mutations)
     size += sum(RANGE_SIZE + len(begin) + len(end) for begin, end in request.read_ranges)

@@ -52,6 +52,9 @@ _FIRST_VERSION = 10_000_000
 _SAMPLES = 1000
 """How many pairs are weighed to estimate the size of a range."""
 
+_FORGET_LEAST = 16
+"""How many old changes every commit drops, however small it is."""
+
 Change = tuple[int, bytes | None]
 _version_of = itemgetter(0)
 
@@ -114,7 +117,7 @@ class MemoryStore:
                 if self._watches:
                     fired = self._watches.changed(changed, self._values.get)
                 self._version = outcome.version
-                self._forget(outcome.version - WINDOW_VERSIONS)
+                self._forget(outcome.version - WINDOW_VERSIONS, 2 * len(request.mutations) + _FORGET_LEAST)
         done(outcome)
         for watch in fired:
             watch.fired(None)
@@ -179,12 +182,18 @@ class MemoryStore:
         elif before is not None:
             del values[key]
 
-    def _forget(self, oldest: int) -> None:
-        """Drop what only readers at versions below `oldest` would need."""
+    def _forget(self, oldest: int, most: int) -> None:
+        """Drop what only readers at versions below `oldest` would need, about `most` changes of it.
+
+        Every commit drops twice what it adds, so that none has to do the work of many, and still nothing
+        piles up.
+        """
         self._conflicts.forget(oldest)
         expiring = self._expiring
-        while expiring and expiring[0][0] <= oldest:
-            for key in expiring.popleft()[1]:
+        while most > 0 and expiring and expiring[0][0] <= oldest:
+            keys = expiring.popleft()[1]
+            most -= len(keys)
+            for key in keys:
                 changes = self._changes.get(key)
                 if changes is None:
                     continue

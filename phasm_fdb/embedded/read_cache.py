@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from enum import IntEnum
+from itertools import islice
 from typing import NamedTuple
 
 from phasm_fdb.embedded.intervals import IntervalSet
@@ -32,21 +33,45 @@ class Segment(NamedTuple):
     known: Known
 
 
-class ReadCache:
-    """The reads of one transaction. Adding to it is cheap; it is put in order when somebody looks."""
+class _Ordered:
+    """What is known, in key order."""
 
-    __slots__ = ("_batches", "_known", "_pairs", "_points_merged", "_sorted", "points")
+    __slots__ = ("keys", "pairs", "points", "spans")
+
+    def __init__(self) -> None:
+        self.spans = IntervalSet()
+        self.pairs: dict[bytes, bytes] = {}
+        self.keys: list[bytes] = []
+        self.points = 0  # how many of the cache's points are in here
+
+    def add(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        """Take pairs in."""
+        fresh = [key for key, _ in rows if key not in self.pairs]
+        self.pairs.update(rows)
+        if len(fresh) < 8:
+            for key in fresh:
+                insort(self.keys, key)
+        else:
+            self.keys = sorted(self.keys + fresh)
+
+
+class ReadCache:
+    """The reads of one transaction. Adding to it is cheap; it is put in order when somebody looks.
+
+    Attributes:
+        points: the keys that were read one by one, and their values. Entries may be added, and are never
+        changed.
+    """
+
+    __slots__ = ("_batches", "_ordered", "points")
 
     def __init__(self) -> None:
         self.points: dict[bytes, bytes | None] = {}
-        self._points_merged = 0
         self._batches: list[tuple[bytes, bytes, Sequence[tuple[bytes, bytes]]]] = []
-        self._known = IntervalSet()
-        self._pairs: dict[bytes, bytes] = {}
-        self._sorted: list[bytes] = []
+        self._ordered: _Ordered | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.points or self._batches or self._known)
+        return bool(self.points or self._batches or self._ordered is not None)
 
     def add_range(self, begin: bytes, end: bytes, rows: Sequence[tuple[bytes, bytes]]) -> None:
         """Note that `[begin, end)` has exactly `rows`, in either order."""
@@ -55,61 +80,51 @@ class ReadCache:
 
     def has(self, key: bytes) -> bool:
         """Whether the value at `key` is known."""
-        self._merge()
-        return key in self._known
+        return key in self._merged().spans
 
     def value(self, key: bytes) -> bytes | None:
         """The value at a known key."""
-        return self._pairs.get(key)
+        return self._merged().pairs.get(key)
 
     def segment(self, key: bytes) -> Segment:
         """The segment that `key` lies in."""
-        self._merge()
-        if key in self._pairs:
+        known = self._merged()
+        if key in known.pairs:
             return Segment(key, key_after(key), Known.PAIR)
-        index = bisect_right(self._sorted, key)
-        begin = max(self._known.edge_at_or_below(key), self._after_pair_below(key, index))
-        end = self._known.edge_above(key, SPECIAL)
-        if index < len(self._sorted):
-            end = min(end, self._sorted[index])
-        return Segment(begin, end, Known.EMPTY if begin in self._known else Known.UNKNOWN)
+        index = bisect_right(known.keys, key)
+        begin = known.spans.edge_at_or_below(key)
+        if index:
+            begin = max(begin, min(key_after(known.keys[index - 1]), key))
+        end = known.spans.edge_above(key, SPECIAL)
+        if index < len(known.keys):
+            end = min(end, known.keys[index])
+        return Segment(begin, end, Known.EMPTY if begin in known.spans else Known.UNKNOWN)
 
     def segment_before(self, key: bytes) -> Segment:
         """The segment that the keys just before `key` lie in; `key` is above the empty key."""
-        self._merge()
-        index = bisect_left(self._sorted, key)
-        begin = self._known.edge_below(key)
+        known = self._merged()
+        index = bisect_left(known.keys, key)
+        begin = known.spans.edge_below(key)
         if index:
-            pair = self._sorted[index - 1]
+            pair = known.keys[index - 1]
             after = key_after(pair)
             begin = max(begin, after if after < key else pair)
         return self.segment(begin)
 
-    def _after_pair_below(self, key: bytes, index: int) -> bytes:
-        if not index:
-            return b""
-        pair = self._sorted[index - 1]
-        return min(key_after(pair), key)
-
-    def _merge(self) -> None:
-        """Put what was added in order."""
-        if len(self.points) > self._points_merged:
-            for key, value in list(self.points.items())[self._points_merged :]:
-                self._known.add(key, key_after(key))
+    def _merged(self) -> _Ordered:
+        """Everything that is known so far, in order."""
+        known = self._ordered
+        if known is None:
+            known = self._ordered = _Ordered()
+        if len(self.points) > known.points:
+            for key, value in islice(self.points.items(), known.points, None):
+                known.spans.add(key, key_after(key))
                 if value is not None:
-                    self._add_pairs([(key, value)])
-            self._points_merged = len(self.points)
+                    known.add([(key, value)])
+            known.points = len(self.points)
         if self._batches:
             for begin, end, rows in self._batches:
-                self._known.add(begin, end)
-                self._add_pairs(rows)
+                known.spans.add(begin, end)
+                known.add(rows)
             self._batches = []
-
-    def _add_pairs(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
-        fresh = [key for key, _ in rows if key not in self._pairs]
-        self._pairs.update(rows)
-        if len(fresh) < 8:
-            for key in fresh:
-                insort(self._sorted, key)
-        else:
-            self._sorted = sorted(self._sorted + fresh)
+        return known

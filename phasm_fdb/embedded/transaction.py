@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from phasm_fdb.embedded.attempt import request_size
 from phasm_fdb.embedded.future import Future, Key, Value
 from phasm_fdb.embedded.lifecycle import NO_VERSION
 from phasm_fdb.embedded.limits import limits_of
@@ -39,9 +38,6 @@ TRANSACTION_TOO_LARGE = 2101
 WATCHES_DISABLED = 1034
 NO_SPECIAL_KEYS = 2113
 
-# More bytes than a commit may have: most transactions are far below, and need no exact count.
-_SURELY_FITS = 4
-
 T = TypeVar("T")
 
 
@@ -67,22 +63,28 @@ class Transaction(Writer, Reader):
         return self._get(key, False)
 
     def _get(self, key: bytes, snapshot: bool) -> Value:
-        if not self._plain:
-            if self._deferred is not None:
-                return Value(error=self._deferred)
-            if key < SPECIAL:
-                refusal = self._use_refusal()
-                if refusal is not None:
-                    return Value(error=refusal)
-        if key >= END:
-            return Value(error=FDBError(NO_SPECIAL_KEYS if key >= SPECIAL else OUTSIDE_LEGAL_RANGE))
-        if len(key) > KEY_SIZE_LIMIT:
-            return Value()
+        if not self._plain or key >= END or len(key) > KEY_SIZE_LIMIT:
+            refused = self._get_refused(key)
+            if refused is not None:
+                return refused
         try:
             return Value(self._attempt.get(key, snapshot))
         except FDBError as error:
             self._read_error = self._read_error or error
             return Value(error=error)
+
+    def _get_refused(self, key: bytes) -> Value | None:
+        """The answer to a read of a key that needs no reading, if it is one."""
+        if self._deferred is not None:
+            return Value(error=self._deferred)
+        if key >= SPECIAL:
+            return Value(error=FDBError(NO_SPECIAL_KEYS))
+        error = self._refusal()
+        if error is None and key >= END:
+            error = FDBError(OUTSIDE_LEGAL_RANGE)
+        if error is not None:
+            return Value(error=error)
+        return Value() if len(key) > KEY_SIZE_LIMIT else None
 
     def get_key(self, key_selector: KeySelector, /) -> Key:
         return self._get_key(key_selector, False)
@@ -220,7 +222,7 @@ class Transaction(Writer, Reader):
             return Future(error=self._read_error)
         try:
             request = self._attempt.request()
-            if request is not None and request_size(request) > self._size_limit:
+            if request is not None and not self._attempt.fits(request, self._size_limit):
                 raise FDBError(TRANSACTION_TOO_LARGE)
         except FDBError as error:
             self._not_committed(error)

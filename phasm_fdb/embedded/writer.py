@@ -53,8 +53,16 @@ class Writer(Lifecycle):
 
     def set(self, key: Any, value: Any, /) -> None:
         """Write `value` at `key`."""
-        key, value = key_bytes(key), value_bytes(value)
-        if self._quick and key < END and len(key) <= KEY_SIZE_LIMIT and len(value) <= VALUE_SIZE_LIMIT:
+        if type(key) is not bytes or type(value) is not bytes:
+            key, value = key_bytes(key), value_bytes(value)
+        if (
+            self._plain
+            and key < END
+            and len(key) <= KEY_SIZE_LIMIT
+            and len(value) <= VALUE_SIZE_LIMIT
+            and not self._skip_write_conflict
+            and not self._watches
+        ):
             self._attempt.set(key, value, True)
         else:
             self._defer(lambda _: self._set(key, value))
@@ -64,10 +72,7 @@ class Writer(Lifecycle):
         if isinstance(key, KeySelector):
             key = self.get_key(key)
         key = key_bytes(key)
-        if self._quick and key < END and len(key) <= KEY_SIZE_LIMIT:
-            self._attempt.clear(key, True)
-        else:
-            self._defer(lambda _: self._clear(key))
+        self._defer(lambda _: self._clear(key))
 
     def clear_range(self, begin: Any, end: Any, /) -> None:
         """Remove every key from `begin` to before `end`; keys or selectors, None for the ends of all keys."""
@@ -173,11 +178,6 @@ class Writer(Lifecycle):
         self.add_write_conflict_range(key, key_after(key))
 
     # --------------------------------------------------------------------------------------- what is checked
-
-    @property
-    def _quick(self) -> bool:
-        """Whether a legal write needs no check but of its key and value."""
-        return self._plain and not self._skip_write_conflict and not self._watches
 
     def _take_write_conflict(self) -> bool:
         """Whether this write is a write conflict: the option to leave it out is for one write."""
