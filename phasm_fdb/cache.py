@@ -98,12 +98,6 @@ class Cache:
         with self._lock:
             self._entries.pop(key, None)
 
-    def forget_range(self, begin: bytes, end: bytes) -> None:
-        """Drop what is known of the keys of `begin <= key < end`."""
-        with self._lock:
-            for key in [key for key in self._entries if begin <= key < end]:
-                del self._entries[key]
-
 
 class CachedReader:
     """What a `Staged` reads through: one transaction, with a cache in front."""
@@ -116,6 +110,7 @@ class CachedReader:
         self._reads: dict[bytes, bytes | None] = {}
         self._since, self._until = 0, 2**63 - 1
         self._fixed = False
+        self._written: dict[bytes, bytes | None] = {}
 
     @property
     def used(self) -> bool:
@@ -169,23 +164,22 @@ class CachedReader:
             return self._until
         return int(wait(self._tr.get_read_version())) if self._reads else None
 
-    def committed(self, read_version: int | None, written: dict[bytes, bytes | None]) -> None:
-        """Remember what the commit proves.
+    def wrote(self, written: dict[bytes, bytes | None]) -> None:
+        """Note what the transaction sets, or clears (None), one by one."""
+        self._written = written
 
-        Args:
-            read_version: what `read_version` gave before it.
-            written: what it set, or cleared (None), one by one.
-        """
+    def committed(self, read_version: int | None) -> None:
+        """Remember what the commit proves; `read_version` is what the method of that name gave before it."""
         if read_version is None:
             return
         version = self._tr.get_committed_version()
         known = {key: (value, read_version) for key, value in self._reads.items()}
         known |= {key: (entry.value, entry.since) for key, entry in self._hits.items()}
         for key, (value, since) in known.items():
-            if key not in written and self._cache.holds(key):
+            if key not in self._written and self._cache.holds(key):
                 until = version if key == self._cache.keyspace.meta else version - 1
                 self._cache.keep(key, Entry(value, since, max(until, read_version), self._started))
-        for key, value in written.items():
+        for key, value in self._written.items():
             if self._cache.holds(key):
                 self._cache.keep(key, Entry(value, version, version, self._started))
 

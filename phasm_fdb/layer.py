@@ -6,14 +6,15 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from phasm_fdb import resizing
 from phasm_fdb.actions import Actions, Tracked
+from phasm_fdb.cache import Cache
 from phasm_fdb.database import aio
 from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.staged import Staged
-from phasm_fdb.database.transactional import Attempts, is_transaction, run
-from phasm_fdb.database.waiting import wait
+from phasm_fdb.database.transactional import is_transaction, run
 from phasm_fdb.dead_letters import DeadLetter, dead_letters, discard, requeue
 from phasm_fdb.definition import Definition
 from phasm_fdb.errors import MachineDefinitionError
@@ -24,6 +25,7 @@ from phasm_fdb.machine import Normal, StateMachine, TrackedActionCompleted
 from phasm_fdb.meta import Meta
 from phasm_fdb.migration import migrate
 from phasm_fdb.outbox import Outbox, StampsByTransaction, TransactionStamps
+from phasm_fdb.own_transaction import OwnTransaction
 from phasm_fdb.receipts import HOUR_SECONDS, Applied, Receipt, Receipts
 from phasm_fdb.submission import outcome, submit
 from phasm_fdb.transition import Input, Machinery, transition, view_of
@@ -47,7 +49,10 @@ class Layer:
         lanes: into how many lanes the outbox of a new keyspace is spread; an existing one keeps its number.
         receipt_ttl_seconds: how long the outcome of a request id is remembered at least.
         checked: check the invariants (incrementally, where the machine has `check_changes`) before each commit.
+        cache: how many recently used values to keep in memory, for a machine whose inputs mostly touch the same ones;
+            0 for none. What is committed is never based on a stale value (see `phasm_fdb.cache`).
         clock: the time in seconds since the epoch; inputs are stamped with it and receipts expire by it.
+        monotonic: a time in seconds that never goes back; cached values expire by it.
         token_bytes: gives that many random bytes, for the inputs that come without a request id.
 
     Raises:
@@ -62,10 +67,14 @@ class Layer:
         lanes: int = DEFAULT_LANES,
         receipt_ttl_seconds: float = WEEK_SECONDS,
         checked: bool = False,
+        cache: int = 0,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         token_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         _refuse_lanes(lanes)
+        if cache < 0:
+            raise MachineDefinitionError(f"cache is {cache}, and must not be negative")
         if receipt_ttl_seconds <= 0:
             raise MachineDefinitionError(f"receipt_ttl_seconds is {receipt_ttl_seconds}, and must be positive")
         definition = Definition(machine)
@@ -84,6 +93,9 @@ class Layer:
         self._clock = clock
         self._token_bytes = token_bytes
         self._stamps = StampsByTransaction()
+        self._cache_capacity = cache
+        self._caches: WeakKeyDictionary[Any, Cache] = WeakKeyDictionary()
+        self._monotonic = monotonic
 
     def __repr__(self) -> str:
         return f"Layer({type(self.machine).__name__}(), {self.keyspace.prefix!r})"
@@ -109,7 +121,7 @@ class Layer:
             KeyspaceError: the subspace is not this machine's.
         """
         now = self._clock()
-        token = self._token_bytes(16) if request_id is None else None
+        token = self._token_bytes(16) if request_id is None else b""
         input = self._stamped(payload, now, token if request_id is None else request_id)
         if isinstance(input.payload, TrackedActionCompleted):
             return self.complete(db_or_tr, input.payload.id, input.payload.result)
@@ -139,9 +151,9 @@ class Layer:
         input = TrackedActionCompleted(id, result, int(now * 1000))
         return self._apply_once(db_or_tr, input, self._token_bytes(16), now)
 
-    def _apply_once(self, db_or_tr: Any, input: Input, token: bytes | None, now: float) -> Applied:
+    def _apply_once(self, db_or_tr: Any, input: Input, token: bytes, now: float) -> Applied:
         """Apply an input that nobody will repeat: the receipt is for the retries of this call alone."""
-        if token is None or is_transaction(db_or_tr):
+        if is_transaction(db_or_tr):
             return self._apply(db_or_tr, input, None, False)
         return self._apply(db_or_tr, input, self._machinery.receipts.for_own(token, now), False)
 
@@ -149,19 +161,18 @@ class Layer:
         if is_transaction(db_or_tr):
             stamps = self._stamps.of(db_or_tr)
             return transition(self._machinery, db_or_tr, stamps, input, receipt, may_be_repeated)
-        attempts = Attempts()
-        versionstamp: Any = None
+        assert receipt is not None, "a transaction of the layer's own has a receipt"
+        own = OwnTransaction(self._machinery, input, receipt, may_be_repeated, self._cache_of(db_or_tr))
+        return own.run(db_or_tr)
 
-        def body(tr: Any) -> Applied:
-            nonlocal versionstamp
-            stamps = TransactionStamps()
-            repeated = may_be_repeated or attempts.maybe_committed
-            applied = transition(self._machinery, tr, stamps, input, receipt, repeated)
-            versionstamp = tr.get_versionstamp() if stamps.used and not applied.repeated else None
-            return applied
-
-        applied = run(db_or_tr, body, attempts)
-        return applied if versionstamp is None else applied.completed(wait(versionstamp))
+    def _cache_of(self, db: Any) -> Cache | None:
+        """The cached values of this layer in a database."""
+        if self._cache_capacity == 0:
+            return None
+        cache = self._caches.get(db)
+        if cache is None:
+            cache = self._caches.setdefault(db, Cache(self.keyspace, self._cache_capacity, self._monotonic))
+        return cache
 
     # -------------------------------------------------------------------------------------------- inbox
 

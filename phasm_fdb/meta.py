@@ -6,7 +6,7 @@ reading it makes transitions conflict with those and with nothing else.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import msgpack
@@ -30,6 +30,7 @@ class Stored:
         lanes: into how many lanes the outbox is spread.
         large: the fields that may hold values of more than one row.
         migrating: the version that the state is being migrated from; 0 when it is not.
+        cached: some process keeps values in memory, so every transition writes exclusively.
     """
 
     format: int
@@ -38,6 +39,7 @@ class Stored:
     lanes: int
     large: tuple[str, ...] = ()
     migrating: int = 0
+    cached: bool = False
 
 
 class Meta:
@@ -77,13 +79,17 @@ class Meta:
         return None if data is None else self._judge_owner(data)
 
     def write(self, staged: Staged, stored: Stored) -> None:
-        """Replace the meta row."""
+        """Replace the meta row, in a commit that no other one of this layer is concurrent with.
+
+        So a transition which has read the row knows it as of its own commit; `phasm_fdb.cache` needs that.
+        """
+        staged.add_read_conflict_range(self._keys.prefix, self._keys.end)
         staged.set(self._keys.meta, _encode(stored))
 
-    def note_large(self, staged: Staged, stored: Stored, large: set[str]) -> None:
-        """Record that these fields may hold values of more than one row from now on."""
-        fields = {**asdict(stored), "large": tuple(sorted(large))}
-        staged.set(self._keys.meta, _encode(Stored(**fields)))
+    def note(self, staged: Staged, stored: Stored, large: set[str], cached: bool) -> None:
+        """Record, if it is not yet, which fields may hold large values, and that some process has a cache."""
+        if len(large) > len(stored.large) or (cached and not stored.cached):
+            self.write(staged, replace(stored, large=tuple(sorted(large)), cached=cached or stored.cached))
 
     def _fresh(self) -> Stored:
         machine = self._definition.machine

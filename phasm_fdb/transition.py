@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from phasm_fdb.actions import Actions
+from phasm_fdb.cache import CachedReader
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.definition import Definition
 from phasm_fdb.fields.field import Space
@@ -44,6 +45,7 @@ def transition(
     input: Input,
     receipt: Receipt | None,
     may_be_repeated: bool,
+    cached: CachedReader | None = None,
 ) -> Applied:
     """Apply one input in a transaction, which the caller commits.
 
@@ -52,12 +54,14 @@ def transition(
         stamps: what is kept of that transaction.
         receipt: where the outcome is recorded; None to record nothing.
         may_be_repeated: look for an earlier outcome there first.
+        cached: reads this transaction through a cache.
 
     Raises:
         StaleCompletion, TransitionError, InvariantViolation, or whatever `stf` raises; nothing is written then.
     """
-    staged = Staged(base)
+    staged = Staged(base if cached is None else cached)
     stored = machinery.meta.load(staged)
+    staged.exclusive = stored.cached
     if receipt is not None and may_be_repeated:
         earlier = machinery.receipts.find(staged, receipt.key)
         if earlier is not None:
@@ -83,11 +87,12 @@ def transition(
         machinery.outbox.emit(staged, stamps, tracked, stored.lanes, input.at)
     for later in actions.delayed:
         machinery.outbox.delay(staged, stamps, later, definition.inputs.to_raw(later.payload), stored.lanes, input.at)
-    if len(large) > len(stored.large):
-        machinery.meta.note_large(staged, stored, large)
+    machinery.meta.note(staged, stored, large, cached is not None)
     if receipt is not None:
         machinery.receipts.write(staged, receipt, applied)
     staged.flush(base)
+    if cached is not None:
+        cached.wrote(staged.written())
     return applied
 
 

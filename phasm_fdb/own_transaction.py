@@ -1,0 +1,69 @@
+"""An input in a transaction of its own: retried until it is decided, and served from the cache where there is one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from phasm_fdb.cache import Cache, CachedReader
+from phasm_fdb.database.transactional import Attempts, error_code, run
+from phasm_fdb.database.waiting import wait
+from phasm_fdb.outbox import TransactionStamps
+from phasm_fdb.receipts import Applied, Receipt
+from phasm_fdb.transition import Input, Machinery, transition
+
+
+class OwnTransaction:
+    """One input's way to its commit.
+
+    Args:
+        receipt: where the outcome is recorded, the same for every attempt.
+        may_be_repeated: the caller may have applied this input before, so the first attempt looks for its receipt.
+        cache: the cached values of the layer in this database, if it has any.
+    """
+
+    def __init__(
+        self, machinery: Machinery, input: Input, receipt: Receipt, may_be_repeated: bool, cache: Cache | None
+    ) -> None:
+        self._machinery = machinery
+        self._input = input
+        self._receipt = receipt
+        self._may_be_repeated = may_be_repeated
+        self._cache = cache
+        self._attempts = Attempts()
+        self._versionstamp: Any = None
+        self._reader: CachedReader | None = None
+        self._read_version: int | None = None
+
+    def run(self, db: Any) -> Applied:
+        """Apply the input; raises what `transition` raises, and the database's final error."""
+        applied = run(db, self._attempt, self._attempts)
+        if self._reader is not None:
+            self._reader.committed(self._read_version)
+        return applied if self._versionstamp is None else applied.completed(wait(self._versionstamp))
+
+    def _attempt(self, tr: Any) -> Applied:
+        if self._reader is not None:
+            self._reader.failed()
+        if self._cache is None:
+            return self._apply(tr, None)
+        reader = self._reader = CachedReader(tr, self._cache)
+        try:
+            applied = self._apply(tr, reader)
+        except Exception as error:
+            if error_code(error) is not None or not reader.used:
+                raise
+            # Nothing would be committed, so nothing would show that a cached value was stale: decide it again.
+            reader.failed()
+            tr.reset()
+            self._reader = None
+            return self._apply(tr, None)
+        reader.fix_version()
+        self._read_version = reader.read_version()
+        return applied
+
+    def _apply(self, tr: Any, reader: CachedReader | None) -> Applied:
+        stamps = TransactionStamps()
+        repeated = self._may_be_repeated or self._attempts.maybe_committed
+        applied = transition(self._machinery, tr, stamps, self._input, self._receipt, repeated, reader)
+        self._versionstamp = tr.get_versionstamp() if stamps.used and not applied.repeated else None
+        return applied
