@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,42 @@ import pytest
 
 import phasm_fdb
 from phasm_fdb import Subspace
+from phasm_fdb.database.api_version import load_binding
+from phasm_fdb.errors import DatabaseError
+from scripts.local_cluster import ClusterError, local_cluster
 from tests.conformance import cluster_engine
 
 DATABASES = ["memory", "sqlite", pytest.param("cluster", marks=pytest.mark.cluster)]
+
+
+@pytest.fixture(scope="session")
+def cluster_file() -> Iterator[str]:
+    """The cluster of PHASM_TEST_CLUSTER_FILE, else one of this session's own; without either the test is skipped."""
+    try:
+        load_binding()
+    except DatabaseError:
+        pytest.skip(f"{cluster_engine.MISSING}; here the binding has no C library, libfdb_c, that fits")
+    named = cluster_engine.cluster_file()
+    if named is not None:
+        yield named
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(local_cluster())
+        except ClusterError as error:
+            pytest.skip(f"{cluster_engine.MISSING}; here {str(error).splitlines()[0]}")
+        stack.enter_context(pytest.MonkeyPatch.context()).setenv("PHASM_TEST_CLUSTER_FILE", file)
+        stack.enter_context(pytest.MonkeyPatch.context()).setenv("PHASM_TEST_CLUSTER_SCRATCH", "1")
+        yield file
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put what is skipped for want of a cluster under one place: the summary then counts it in one line."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple) and cluster_engine.MISSING in report.longrepr[2]:
+        report.longrepr = (__file__, 0, report.longrepr[2])
+    return report
 
 
 @pytest.fixture(params=DATABASES)
@@ -26,10 +60,7 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
         yield database
         database.close()
     else:
-        path = cluster_engine.cluster_file()
-        if path is None:
-            pytest.skip(cluster_engine.MISSING)
-        yield phasm_fdb.open(f"fdb:{path}")
+        yield phasm_fdb.open(f"fdb:{request.getfixturevalue('cluster_file')}")
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """A real FoundationDB cluster as a conformance engine, through the official binding.
 
-`PHASM_TEST_CLUSTER_FILE` names the cluster file. The suite keeps to a key prefix of its own and clears it, so
-any cluster will do; the golden cases need an *empty* database and erase everything, so they run only when
-`PHASM_TEST_CLUSTER_SCRATCH=1` says that nothing on the cluster is worth keeping.
+`PHASM_TEST_CLUSTER_FILE` names the cluster file; where it does not, and fdbserver is found, the fixture `cluster_file`
+starts a cluster for the session. The suite keeps to a key prefix of its own and clears it, so any cluster will do; the
+golden cases need an *empty* database and erase everything, so they run only when `PHASM_TEST_CLUSTER_SCRATCH=1` says
+that nothing on the cluster is worth keeping.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import functools
 import os
 from typing import Any
 
+from phasm_fdb.database.api_version import load_binding
+
 API_VERSION = 730
 
-MISSING = "no FoundationDB cluster: set PHASM_TEST_CLUSTER_FILE, or install fdbserver"
+MISSING = "no FoundationDB cluster (PHASM_TEST_CLUSTER_FILE names one, fdbserver on the PATH starts one)"
 NOT_SCRATCH = "the golden cases erase the cluster: set PHASM_TEST_CLUSTER_SCRATCH=1 if nothing on it matters"
 
 
@@ -29,10 +32,7 @@ def is_scratch() -> bool:
 
 @functools.cache
 def _open() -> Any:
-    import fdb
-
-    fdb.api_version(API_VERSION)
-    return fdb.open(cluster_file())
+    return load_binding(API_VERSION).open(cluster_file())
 
 
 def __getattr__(name: str) -> Any:
