@@ -123,9 +123,10 @@ class Keyspace:
         begin = self.all_timers + pack_element(lane)
         return begin, begin + (b"\xff" if before is None else pack_element(before))
 
-    def due_of(self, timer_row: bytes) -> int:
-        """When a timer is due, from its row."""
-        return int(unpack(timer_row[len(self.all_timers) :])[1])
+    def timer_of(self, timer_row: bytes) -> tuple[int, int]:
+        """The lane of a timer and when it is due (milliseconds), from its row."""
+        lane, due, _ = unpack(timer_row[len(self.all_timers) :])
+        return lane, due
 
     def inbox_row(self, lane: int, stamp: Versionstamp) -> bytes:
         return self.all_inbox + pack_element(lane) + pack_element(stamp)

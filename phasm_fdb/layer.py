@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from phasm_fdb import resizing
+from phasm_fdb import recovery, resizing
 from phasm_fdb.actions import Actions, Tracked
 from phasm_fdb.cache import Cache
 from phasm_fdb.database import aio
@@ -246,9 +246,12 @@ class Layer:
     def pending(self, db_or_tr: Any) -> Iterator[Tracked[Any]]:
         """The tracked actions that were emitted and not completed yet, in versionstamp order.
 
-        In a transaction this includes what it has emitted itself.
+        In a transaction this includes what it has emitted itself. Of a database they are read in pages, each at one
+        read version, so there may be more than one transaction can read.
         """
-        return iter(self._read(db_or_tr, self._pending))
+        if is_transaction(db_or_tr):
+            return iter(recovery.pending(self._machinery, db_or_tr, self._stamps.of(db_or_tr)))
+        return recovery.pending_in_pages(self._machinery, db_or_tr)
 
     def restore(self, db_or_tr: Any) -> Actions:
         """What to resume after a crash: every pending action, as the machine's `restore` decides.
@@ -260,7 +263,10 @@ class Layer:
             RestoreError: the machine cannot resume.
             ReadOnlyError: `restore` wrote to the state.
         """
-        return self._read(db_or_tr, self._restore)
+        now_ms = int(self._clock() * 1000)
+        if is_transaction(db_or_tr):
+            return recovery.restore(self._machinery, db_or_tr, self._stamps.of(db_or_tr), now_ms)
+        return recovery.restore_in_pages(self._machinery, db_or_tr, now_ms)
 
     def _write(self, db_or_tr: Any, body: Callable[[Any, TransactionStamps], T]) -> T:
         """Run what writes versionstamps, in the caller's transaction or in one of its own."""
@@ -273,30 +279,6 @@ class Layer:
 
     def _stored(self, tr: Any) -> Any:
         return self._machinery.meta.peek(Staged(tr))
-
-    def _pending(self, tr: Any) -> list[Tracked[Any]]:
-        lanes = self._stored(tr).lanes
-        return [pending.tracked for pending in self._machinery.outbox.pending(tr, lanes, self._stamps.of(tr))]
-
-    def _restore(self, tr: Any) -> Actions:
-        definition, outbox = self._machinery.definition, self._machinery.outbox
-        staged = Staged(tr)
-        stored = self._machinery.meta.load(staged)
-        emitted = Actions(definition.machine.max_actions, definition.check_action)
-        definition.restore(view_of(self._machinery, tr, set(stored.large), "restore"), emitted)
-        resumed = {pack_element(action.id): action for action in emitted.tracked}
-        pending = {pack_element(action.id): action for action in self._pending(tr)}
-        stamps = self._stamps.of(tr)
-        for packed, action in resumed.items():
-            if packed not in pending:
-                outbox.emit(staged, stamps, action, stored.lanes, int(self._clock() * 1000))
-        staged.flush(tr)
-        result = Actions(len(pending) + len(emitted))
-        for action in ({**pending, **resumed}).values():
-            result.add(action)
-        for untracked in emitted.untracked:
-            result.add(untracked)
-        return result
 
     # -------------------------------------------------------------------------------------------- upkeep
 

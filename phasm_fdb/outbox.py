@@ -20,6 +20,7 @@ from fdb.tuple import Versionstamp
 
 from phasm_fdb.actions import Later, Tracked, due_ms
 from phasm_fdb.codec import Codec
+from phasm_fdb.database.paging import PAGE_ROWS
 from phasm_fdb.database.ranges import Row, rows
 from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.database.waiting import wait
@@ -238,6 +239,38 @@ class Outbox:
             if isinstance(action, Tracked) and place is not None and place_of(place)[:2] == (lane, number):
                 yield Pending(lane, Versionstamp.incomplete(number), action)
 
+    def page(
+        self, tr: Any, lanes: int, after: Versionstamp | None, limit: int = PAGE_ROWS
+    ) -> tuple[list[Pending], Versionstamp | None]:
+        """Some pending actions behind a versionstamp, in order, without those that wait for their time.
+
+        Args:
+            limit: about how many to read.
+
+        Returns:
+            The actions, and the versionstamp to go on behind; None at the end.
+        """
+        each = max(limit // lanes, 10)
+        stillborn = self.stillborn(tr)
+        spans = [self._keys.lane(lane) for lane in range(lanes)]
+        if after is not None:
+            spans = [(self._keys.outbox_row(lane, after) + b"\0", end) for lane, (_, end) in enumerate(spans)]
+        reads = [rows(tr, begin, end, limit=each) for begin, end in spans]
+        found = [[self.decode(lane, row) for row in read] for lane, read in enumerate(reads)]
+        # A lane that was not read to its end may have more right behind its last row: nothing beyond that is in order.
+        horizon = min((some[-1].stamp for some in found if len(some) == each), default=None)
+        in_order = heapq.merge(*found, key=lambda pending: pending.stamp)
+        page = [one for one in in_order if (horizon is None or not horizon < one.stamp) and one.stamp not in stillborn]
+        return page, horizon
+
+    def timers_page(self, tr: Any, after: bytes | None, limit: int = PAGE_ROWS) -> tuple[list[Pending], bytes | None]:
+        """Some of the actions that wait for their time, behind a row, and the row to go on behind; None at the end."""
+        begin, end = self._keys.all_timers, self._keys.all_timers + b"\xff"
+        found = list(rows(tr, begin if after is None else after + b"\0", end, limit=limit))
+        stillborn = self.stillborn(tr)
+        waiting = [one for row in found if (one := self._timer(row)) is not None and one.stamp not in stillborn]
+        return waiting, found[-1][0] if len(found) == limit else None
+
     def stillborn(self, reader: Any) -> set[Versionstamp]:
         """The stamps of rows that died in the transaction that wrote them; nearly always empty."""
         return {stamp_of(row) for row, _ in rows(reader, *self._keys.stillborn())}
@@ -258,14 +291,18 @@ class Outbox:
             yield self.decode(lane, row)
 
     def _timer_rows(self, reader: Any, lane: int) -> list[Pending]:
-        found = []
-        for key, value in rows(reader, *self._keys.timers(lane)):
-            record = Record.decode(value)
-            if not record.is_input:
-                # An action that waits for its next attempt was not emitted for later: it shows as it was emitted.
-                due = self._keys.due_of(key) if record.progress is None else None
-                found.append(self._pending(lane, stamp_of(key), record, due))
+        found = [one for row in rows(reader, *self._keys.timers(lane)) if (one := self._timer(row)) is not None]
         return sorted(found, key=lambda pending: pending.stamp)
+
+    def _timer(self, row: Row) -> Pending | None:
+        """The action that a timer row holds; None if it holds an input."""
+        key, value = row
+        record = Record.decode(value)
+        if record.is_input:
+            return None
+        # An action that waits for its next attempt was not emitted for later: it shows as it was emitted.
+        lane, due = self._keys.timer_of(key)
+        return self._pending(lane, stamp_of(key), record, due if record.progress is None else None)
 
     def decode(self, lane: int, row: Row) -> Pending:
         """What an outbox row holds."""

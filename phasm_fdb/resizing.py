@@ -131,7 +131,7 @@ def _move_timer(machinery: Machinery, tr: Any, lane: int, lanes: int, row: Row) 
     if target == lane:
         return
     tr.clear(key)
-    tr.set(machinery.keyspace.timer_row(target, machinery.keyspace.due_of(key), stamp_of(key)), value)
+    tr.set(machinery.keyspace.timer_row(target, machinery.keyspace.timer_of(key)[1], stamp_of(key)), value)
     _move_place(machinery, tr, record.packed(stamp_of(key)), target)
 
 
