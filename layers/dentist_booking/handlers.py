@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from layers.dentist_booking.provider import PaymentProvider
+from layers.dentist_booking.provider import PaymentProvider, reference
 from layers.dentist_booking.types import CheckStatus, Preauthorize, Release, TrackedResult
 from phasm_fdb import Attempt, Handlers
 
@@ -38,8 +38,3 @@ def handlers(provider: PaymentProvider, latency_seconds: float = 0.0) -> Handler
         return answer
 
     return made
-
-
-def reference(request: int) -> str:
-    """What the provider knows the payment of a request by."""
-    return f"request-{request}"

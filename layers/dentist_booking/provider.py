@@ -43,6 +43,11 @@ class Hold:
     released: int
 
 
+def reference(request: int) -> str:
+    """What the provider knows the payment of a request by."""
+    return f"request-{request}"
+
+
 def declines_some(reference: str) -> bool:
     """The default judgement of cards: about 15 of 100 are declined, always the same ones."""
     return hashlib.sha256(reference.encode()).digest()[0] >= 256 * 0.85
