@@ -1,7 +1,7 @@
 """The strict converter: each storable type's way to plain lists, maps and scalars, and back.
 
-cattrs generates the code for a dataclass's fields; the hooks here make it strict, since cattrs by default would
-take "12" for an int. A hook raises `Mismatch`, which collects the path to the culprit on its way up; the path is
+cattrs generates the code for a dataclass's fields, and calls the hooks here for their values: they are strict, where
+its own would take "12" for an int. A hook raises `Mismatch`, which collects the path to the culprit on its way up; the path is
 looked for only after a failure, so that the good case pays nothing for it.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import cattrs
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from fdb.tuple import Versionstamp
 
 from phasm_fdb.storable import UNIONS, field_types, is_dataclass, is_enum, members_by_tag
@@ -37,15 +37,16 @@ class Mismatch(TypeError):
         self.path = ""
 
 
+@functools.cache
 def unstructure_hook(type_: Any) -> Hook:
     """The function that makes a value of the type plain, and raises `Mismatch` if it is not of that type."""
-    return _converter.get_unstructure_hook(type_)
+    return _make_hook(type_, storing=True)
 
 
+@functools.cache
 def structure_hook(type_: Any) -> Hook:
     """The function that makes a value of the type from what `unstructure_hook` gave."""
-    hook = _converter.get_structure_hook(type_)
-    return lambda raw: hook(raw, type_)
+    return _make_hook(type_, storing=False)
 
 
 def _locate(parts: Iterable[tuple[str, Hook, Any]]) -> None:
@@ -229,7 +230,8 @@ def _dict(type_: Any, hook_of: Callable[[Any], Hook]) -> Hook:
 def _unstructure_dataclass(cls: Any) -> Hook:
     @functools.cache  # made at the first value, since a dataclass may contain itself
     def fields() -> Hook:
-        return make_dict_unstructure_fn(cls, _converter)
+        hooks = {name: override(unstruct_hook=unstructure_hook(type_)) for name, type_ in field_types(cls).items()}
+        return make_dict_unstructure_fn(cls, _converter, **hooks)
 
     def unstructure(value: Any) -> Any:
         if type(value) is not cls:
@@ -248,8 +250,9 @@ def _unstructure_dataclass(cls: Any) -> Hook:
 def _structure_dataclass(cls: Any) -> Hook:
     @functools.cache
     def fields() -> Callable[[Any, Any], Any]:
+        hooks = {name: override(struct_hook=_two_arguments(type_)) for name, type_ in field_types(cls).items()}
         return make_dict_structure_fn(
-            cls, _converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=False
+            cls, _converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=False, **hooks
         )
 
     def structure(raw: Any) -> Any:
@@ -376,19 +379,10 @@ def _make_hook(type_: Any, storing: bool) -> Hook:
     raise Mismatch(f"{type_} cannot be stored")
 
 
-def _new_converter() -> cattrs.Converter:
-    converter = cattrs.Converter(detailed_validation=False)
-
-    def structure_factory(type_: Any) -> Callable[[Any, Any], Any]:
-        hook = _make_hook(type_, storing=False)
-        return lambda raw, _type: hook(raw)
-
-    converter.register_unstructure_hook_factory(lambda _type: True, lambda type_: _make_hook(type_, storing=True))
-    converter.register_structure_hook_factory(lambda _type: True, structure_factory)
-    for type_ in (bool, int, float, str, bytes):  # cattrs has lenient hooks for just these
-        converter.register_structure_hook(type_, structure_factory(type_))
-        converter.register_unstructure_hook(type_, _make_hook(type_, storing=True))
-    return converter
+def _two_arguments(type_: Any) -> Callable[[Any, Any], Any]:
+    """A structure hook as cattrs calls it."""
+    hook = structure_hook(type_)
+    return lambda raw, _type: hook(raw)
 
 
-_converter = _new_converter()
+_converter = cattrs.Converter(detailed_validation=False)

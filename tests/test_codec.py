@@ -25,6 +25,15 @@ class Color(enum.Enum):
     BLUE = "b"
 
 
+class Size(enum.IntEnum):
+    SMALL = 1
+    LARGE = 2
+
+
+class Fruit(enum.StrEnum):
+    APPLE = "apple"
+
+
 @dataclass(frozen=True)
 class Line:
     count: int
@@ -46,6 +55,12 @@ class Cancel:
     order: UUID
     why: Literal["late", "wrong"]
     by: UserId
+
+
+@dataclass(frozen=True)
+class Basket:
+    size: Size
+    fruit: Fruit
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,14 @@ def test_a_value_comes_back_as_it_was_and_has_one_encoding(value: Order | Cancel
     data = ORDERS.encode(value)
     assert ORDERS.decode(data) == value
     assert ORDERS.encode(ORDERS.decode(data)) == data
+
+
+def test_enums_that_are_ints_or_strings_stay_enums() -> None:
+    codec: Codec[Basket] = Codec(Basket, "x")
+    again = codec.decode(codec.encode(Basket(Size.LARGE, Fruit.APPLE)))
+    assert (type(again.size), type(again.fruit)) == (Size, Fruit)
+    with pytest.raises(CodecError, match=r"Basket\.size: 2 is not a Size"):
+        codec.encode(Basket(2, Fruit.APPLE))  # type: ignore[arg-type]
 
 
 def test_a_recursive_type_is_stored_whole() -> None:
