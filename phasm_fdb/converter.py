@@ -1,8 +1,8 @@
 """The strict converter: each storable type's way to plain lists, maps and scalars, and back.
 
 cattrs generates the code for a dataclass's fields, and calls the hooks here for their values: they are strict, where
-its own would take "12" for an int. A hook raises `Mismatch`, which collects the path to the culprit on its way up; the path is
-looked for only after a failure, so that the good case pays nothing for it.
+its own would take "12" for an int. A hook raises `Mismatch`, which collects the path to the culprit on its way up;
+the path is looked for only after a failure, so that the good case pays nothing for it.
 """
 
 from __future__ import annotations
@@ -227,10 +227,14 @@ def _dict(type_: Any, hook_of: Callable[[Any], Hook]) -> Hook:
 # -------------------------------------------------------------------------------- dataclasses and unions
 
 
+def _fields(cls: Any) -> list[tuple[str, Any]]:
+    return list(field_types(cls).items())
+
+
 def _unstructure_dataclass(cls: Any) -> Hook:
     @functools.cache  # made at the first value, since a dataclass may contain itself
     def fields() -> Hook:
-        hooks = {name: override(unstruct_hook=unstructure_hook(type_)) for name, type_ in field_types(cls).items()}
+        hooks: dict[str, Any] = {name: override(unstruct_hook=unstructure_hook(type_)) for name, type_ in _fields(cls)}
         return make_dict_unstructure_fn(cls, _converter, **hooks)
 
     def unstructure(value: Any) -> Any:
@@ -239,9 +243,7 @@ def _unstructure_dataclass(cls: Any) -> Hook:
         try:
             return fields()(value)
         except Mismatch:
-            _locate(
-                (f".{name}", unstructure_hook(type_), getattr(value, name)) for name, type_ in field_types(cls).items()
-            )
+            _locate((f".{name}", unstructure_hook(type_), getattr(value, name)) for name, type_ in _fields(cls))
             raise
 
     return unstructure
@@ -250,7 +252,7 @@ def _unstructure_dataclass(cls: Any) -> Hook:
 def _structure_dataclass(cls: Any) -> Hook:
     @functools.cache
     def fields() -> Callable[[Any, Any], Any]:
-        hooks = {name: override(struct_hook=_two_arguments(type_)) for name, type_ in field_types(cls).items()}
+        hooks: dict[str, Any] = {name: override(struct_hook=_two_arguments(type_)) for name, type_ in _fields(cls)}
         return make_dict_structure_fn(
             cls, _converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=False, **hooks
         )
