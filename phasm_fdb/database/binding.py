@@ -46,6 +46,13 @@ def _shared_class(binding_error: type[Exception]) -> Any:
 
         description = ""  # the binding's is a property, which would refuse the text that FDBError keeps
 
+        def __init__(self, code: int) -> None:
+            # The two classes' own __init__ take different arguments; all that both keep is in the first one's.
+            self.__dict__.update(FDBError(code).__dict__)
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return FDBError, (self.code, self.detail)  # where it is unpickled there may be no binding
+
     return ClusterError
 
 

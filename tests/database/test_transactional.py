@@ -84,6 +84,70 @@ def test_what_cannot_be_retried_is_raised_with_the_count(memory: Any) -> None:
     assert memory[b"a"] == None  # noqa: E711 - the binding's values compare with None
 
 
+@pytest.mark.parametrize("ending", [FDBError(1031), FDBError(1025), KeyboardInterrupt()])
+def test_a_commit_that_is_given_up_in_flight_may_have_happened(memory: Any, ending: BaseException) -> None:
+    class Abandoned:
+        """A transaction whose commit nobody waits for to the end."""
+
+        def commit(self) -> Any:
+            raise ending
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(memory.create_transaction(), name)
+
+    class Database:
+        create_transaction = Abandoned
+
+    attempts = Attempts()
+    with pytest.raises(type(ending)) as caught:
+        run(Database(), lambda tr: tr.set(b"a", b"1"), attempts)
+    assert attempts.maybe_committed
+    assert caught.value.__notes__ == ["raised by attempt 1 of the transaction; it may have committed"]
+
+
+@pytest.mark.parametrize("ending", [FDBError(1031), FDBError(1025), ValueError()])
+def test_what_ends_a_body_before_its_commit_has_committed_nothing(memory: Any, ending: Exception) -> None:
+    attempts = Attempts()
+
+    def body(tr: Any) -> None:
+        raise ending
+
+    with pytest.raises(type(ending)) as caught:
+        run(memory, body, attempts)
+    assert not attempts.maybe_committed
+    assert not hasattr(caught.value, "__notes__")
+
+
+def test_attempts_are_reported_of_calls_that_were_given_a_database(memory: Any) -> None:
+    reports: list[Attempts] = []
+    failures = [FDBError(1020), FDBError(1020), FDBError(1021)]
+
+    @transactional(report=reports.append)
+    def body(tr: Any) -> None:
+        if failures:
+            raise failures.pop(0)
+
+    body(memory)
+    assert [(each.number, each.codes, each.maybe_committed) for each in reports] == [(4, [1020, 1020, 1021], True)]
+    body(memory.create_transaction())
+    assert len(reports) == 1
+
+
+async def test_attempts_of_a_coroutine_are_reported_also_when_it_fails(memory: Any) -> None:
+    reports: list[Attempts] = []
+
+    failures = [FDBError(1021), FDBError(2101)]
+
+    @transactional(report=reports.append)
+    async def body(tr: Any) -> None:
+        raise failures.pop(0)
+
+    with pytest.raises(FDBError) as caught:
+        await body(memory)
+    assert [(each.number, each.codes) for each in reports] == [(2, [1021, 2101])]
+    assert caught.value.__notes__ == ["raised by attempt 2 of the transaction, after 1021; it may have committed"]
+
+
 def test_the_retry_limit_of_the_transaction_holds(memory: Any) -> None:
     calls = []
 
