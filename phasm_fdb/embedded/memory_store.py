@@ -39,7 +39,7 @@ from phasm_fdb.embedded.store import (
     Snapshot,
     WatchFired,
 )
-from phasm_fdb.errors import FDBError
+from phasm_fdb.errors import DatabaseError, FDBError
 
 TRANSACTION_TOO_OLD = 1007
 FUTURE_VERSION = 1009
@@ -78,6 +78,7 @@ class MemoryStore:
         self._expiring: deque[tuple[int, list[bytes]]] = deque()
         self._conflicts = ConflictHistory()
         self._watches = MemoryWatches()
+        self._closed = False
 
     # -------------------------------------------------------------------------------------------- versions
 
@@ -92,6 +93,7 @@ class MemoryStore:
     def snapshot(self, version: int | None = None, /) -> Snapshot:
         """See `Store.snapshot`."""
         with self._lock:
+            self._check_open()
             self._version = latest = max(self._version, self._version_now())
         if version is None:
             version = latest
@@ -108,6 +110,7 @@ class MemoryStore:
         fired: list[MemoryWatch] = []
         outcome: Committed | FDBError
         with self._lock:
+            self._check_open()
             code = self._refusal(request)
             if code:
                 outcome = FDBError(code)
@@ -124,6 +127,10 @@ class MemoryStore:
 
     def help_commit(self) -> None:
         """Nothing to help with: `commit` has no queue."""
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise DatabaseError("the database was closed")
 
     def _refusal(self, request: CommitRequest) -> int:
         """The code of the error that the commit fails with, or 0."""
@@ -221,6 +228,7 @@ class MemoryStore:
     def close(self) -> None:
         """Tell the watches (1025) and drop everything."""
         with self._lock:
+            self._closed = True
             watches = self._watches.take_all()
             self._values, self._changes, self._keys = {}, {}, SortedList()
             self._expiring.clear()

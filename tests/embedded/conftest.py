@@ -1,0 +1,19 @@
+"""Fixtures of the embedded engine's tests."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def public_path() -> Iterator[Path]:
+    """A directory that any user may reach and write; pytest's own ones are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="phasm-public-") as name:
+        path = Path(name)
+        path.chmod(0o777)
+        yield path
+        path.chmod(0o777)
