@@ -16,7 +16,7 @@ KEYS = [b"k%03d" % number for number in range(40)]
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("limit", [0, 1, 7, 39, 40, 41])
 def test_the_rows_of_a_range(db: Any, subspace: Any, limit: int, reverse: bool) -> None:
-    begin, end = subspace.range(())
+    begin, end = subspace.key(), subspace.key() + b"\xff"
     tr = db.create_transaction()
     for key in KEYS:
         tr.set(begin + key, key * 200)  # more than one batch
@@ -28,7 +28,7 @@ def test_the_rows_of_a_range(db: Any, subspace: Any, limit: int, reverse: bool) 
 
 
 def test_an_empty_range(db: Any, subspace: Any) -> None:
-    begin, end = subspace.range(())
+    begin, end = subspace.key(), subspace.key() + b"\xff"
     assert list(rows(db.create_transaction(), begin, end)) == []
     assert list(rows(db.create_transaction().snapshot, begin, end, limit=3, reverse=True)) == []
 
