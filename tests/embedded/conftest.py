@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from phasm_fdb.embedded import Database
+from tests.embedded.virtual_time import VirtualTime
+
 
 @pytest.fixture
 def public_path() -> Iterator[Path]:
@@ -17,3 +20,15 @@ def public_path() -> Iterator[Path]:
         path.chmod(0o777)
         yield path
         path.chmod(0o777)
+
+
+@pytest.fixture
+def time() -> VirtualTime:
+    """Time that passes only when the test says so."""
+    return VirtualTime()
+
+
+@pytest.fixture
+def db(time: VirtualTime) -> Database:
+    """An empty memory database that lives by `time`."""
+    return time.open_memory()

@@ -175,9 +175,7 @@ def test_the_retry_limit(db: Database) -> None:
 @pytest.mark.parametrize(
     ("longest", "bounds"), [(None, [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1, 1]), (50, [0.01, 0.02, 0.04, 0.05])]
 )
-def test_delays_are_random_below_a_growing_bound(
-    time: VirtualTime, longest: int | None, bounds: list[float]
-) -> None:
+def test_delays_are_random_below_a_growing_bound(time: VirtualTime, longest: int | None, bounds: list[float]) -> None:
     shares = itertools.cycle([0.25, 0.75])
     db = time.open_memory(random=lambda: next(shares))
     tr = db.create_transaction()
