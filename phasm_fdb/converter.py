@@ -17,7 +17,7 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from fdb.tuple import Versionstamp
 
-from phasm_fdb.storable import UNIONS, field_types, is_dataclass, is_enum, members_by_tag
+from phasm_fdb.storable import PLAIN, UNIONS, field_types, is_dataclass, is_enum, members_by_tag
 
 #: Where a tagged dataclass keeps its tag, beside its fields.
 TAG = "$"
@@ -65,7 +65,7 @@ def _locate(parts: Iterable[tuple[str, Hook, Any]]) -> None:
 def _exactly(type_: type) -> Hook:
     article = "an" if type_.__name__[0] in "aeiou" else "a"
 
-    def check(value: Any) -> Any:
+    def check(value: Any, _type: Any = None) -> Any:
         if type(value) is not type_:
             raise Mismatch(f"{value!r} is not {article} {type_.__name__}")
         return value
@@ -73,7 +73,7 @@ def _exactly(type_: type) -> Hook:
     return check
 
 
-def _int(value: Any) -> int:
+def _int(value: Any, _type: Any = None) -> int:
     if type(value) is not int:
         raise Mismatch(f"{value!r} is not an int")
     if not -(2**63) <= value < 2**64:
@@ -81,7 +81,7 @@ def _int(value: Any) -> int:
     return value
 
 
-def _float(value: Any) -> float:
+def _float(value: Any, _type: Any = None) -> float:
     if type(value) is float or type(value) is int:
         return float(value)
     raise Mismatch(f"{value!r} is not a float")
@@ -382,8 +382,10 @@ def _make_hook(type_: Any, storing: bool) -> Hook:
 
 
 def _two_arguments(type_: Any) -> Callable[[Any, Any], Any]:
-    """A structure hook as cattrs calls it."""
+    """A structure hook as cattrs calls it, with the type that it knows already."""
     hook = structure_hook(type_)
+    if type_ in PLAIN:
+        return hook  # they take and ignore it, which saves a call for the most frequent types
     return lambda raw, _type: hook(raw)
 
 

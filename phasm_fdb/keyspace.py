@@ -27,7 +27,7 @@ Receipts are spread by a hash, so that request ids which grow do not make one ho
 
 from __future__ import annotations
 
-import hashlib
+import zlib
 from typing import Any
 
 from fdb.tuple import Versionstamp
@@ -194,8 +194,9 @@ class Keyspace:
     def receipt(self, packed_request_id: bytes) -> bytes:
         return self._receipts + _bucket(packed_request_id) + packed_request_id
 
-    def expiry(self, hour: int, packed_request_id: bytes) -> bytes:
-        return self._expiries + pack_element(hour) + _bucket(packed_request_id) + packed_request_id
+    def expiry(self, hour: int, receipt: bytes) -> bytes:
+        """The row that says in which hour a receipt expires."""
+        return self._expiries + pack_element(hour) + receipt[len(self._receipts) :]
 
     def expired(self, hour: int) -> tuple[bytes, bytes]:
         """The range of the expiries of all hours before `hour`."""
@@ -214,7 +215,10 @@ class Keyspace:
 
 
 def _bucket(packed_request_id: bytes) -> bytes:
-    return pack_element(hashlib.blake2b(packed_request_id, digest_size=1).digest()[0])
+    return _BUCKETS[zlib.crc32(packed_request_id) % HASH_BUCKETS]
+
+
+_BUCKETS = [pack_element(number) for number in range(HASH_BUCKETS)]
 
 
 def stamp_of(row: bytes) -> Versionstamp:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 from fdb.tuple import Versionstamp
@@ -51,8 +51,7 @@ class Applied:
         return replace(self, tracked=tracked, versionstamp=versionstamp)
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """The key of a receipt, decided before the first attempt so that every attempt has the same.
 
     Attributes:
@@ -78,9 +77,9 @@ class Receipts:
 
     def for_request(self, request_id: Any, now_seconds: float) -> Receipt:
         """The receipt of a caller's request id, which is any tuple-layer value; raises a CodecError otherwise."""
-        packed = pack_element(request_id)
+        key = self._keys.receipt(pack_element(request_id))
         hour = int((now_seconds + self._ttl_seconds) // HOUR_SECONDS) + 1
-        return Receipt(self._keys.receipt(packed), self._keys.expiry(hour, packed))
+        return Receipt(key, self._keys.expiry(hour, key))
 
     def for_own(self, token: bytes, now_seconds: float) -> Receipt:
         """The receipt of an input without a request id: only the layer's own retries ask for it."""

@@ -88,7 +88,7 @@ class Staged:
         value = self._local(key)
         if value is _UNKNOWN:
             value = self._reads[key] = self._base.read(key)
-        return self._with_add(key, value)
+        return self._with_add(key, value) if self._adds else value
 
     def read_many(self, keys: Iterable[bytes]) -> list[bytes | None]:
         """The values of several keys, with all reads in flight together."""
@@ -125,7 +125,7 @@ class Staged:
         return value
 
     def _with_add(self, key: bytes, value: bytes | None) -> bytes | None:
-        if not self._adds or key not in self._adds:
+        if key not in self._adds:
             return value
         return encode_count(decode_count(value) + self._adds[key])
 
@@ -158,20 +158,24 @@ class Staged:
 
     def set(self, key: bytes, value: bytes) -> None:
         """Set a key."""
-        self._refuse_if_read_only()
-        self._adds.pop(key, None)
+        if self._read_only:
+            self._refuse()
+        if self._adds:
+            self._adds.pop(key, None)
         self._writes[key] = value
 
     def clear(self, key: bytes) -> None:
         """Remove a key."""
-        self._refuse_if_read_only()
+        if self._read_only:
+            self._refuse()
         self._adds.pop(key, None)
         self._stamped_values.pop(key, None)
         self._writes[key] = None
 
     def clear_range(self, begin: bytes, end: bytes) -> None:
         """Remove all keys of `begin <= key < end`."""
-        self._refuse_if_read_only()
+        if self._read_only:
+            self._refuse()
         for kept in (self._writes, self._adds, self._reads, self._stamped):
             for key in [key for key in kept if begin <= key < end]:
                 del kept[key]
@@ -179,7 +183,8 @@ class Staged:
 
     def add(self, key: bytes, param: bytes) -> None:
         """Add a 64-bit little-endian number to a key's value, without reading it."""
-        self._refuse_if_read_only()
+        if self._read_only:
+            self._refuse()
         if key in self._writes or any(begin <= key < end for begin, end in self._cleared):
             self._writes[key] = encode_count(decode_count(self._local(key)) + decode_count(param))
         else:
@@ -191,14 +196,16 @@ class Staged:
         Until the flush it is read back under the key with ten 0xff bytes in the versionstamp's place, which sorts
         after all that is committed.
         """
-        self._refuse_if_read_only()
+        if self._read_only:
+            self._refuse()
         (offset,) = struct.unpack("<L", key[-4:])
         self._writes[key[:-4]] = param
         self._stamped[key[:-4]] = offset
 
     def set_versionstamped_value(self, key: bytes, param: bytes) -> None:
         """Set a key to a value that the commit's versionstamp completes; it cannot be read back before that."""
-        self._refuse_if_read_only()
+        if self._read_only:
+            self._refuse()
         self._stamped_values[key] = param
 
     def add_read_conflict_range(self, begin: bytes, end: bytes) -> None:
@@ -219,11 +226,12 @@ class Staged:
             target.clear_range(begin, end)
         for key, delta in self._adds.items():
             target.add(key, encode_count(delta))
+        stamped = self._stamped
         for key, value in self._writes.items():
             if value is None:
                 target.clear(key)
-            elif key in self._stamped:
-                target.set_versionstamped_key(key + struct.pack("<L", self._stamped[key]), value)
+            elif key in stamped:
+                target.set_versionstamped_key(key + struct.pack("<L", stamped[key]), value)
             else:
                 target.set(key, value)
         for key, param in self._stamped_values.items():
@@ -251,9 +259,8 @@ class Staged:
         """The ranges that were cleared, in order."""
         return list(self._cleared)
 
-    def _refuse_if_read_only(self) -> None:
-        if self._read_only:
-            raise ReadOnlyError(f"the state was written in {self._read_only}, where it may only be read")
+    def _refuse(self) -> None:
+        raise ReadOnlyError(f"the state was written in {self._read_only}, where it may only be read")
 
 
 def encode_count(number: int) -> bytes:

@@ -35,7 +35,12 @@ def wait(future: Future[T]) -> T:
         current = greenlet.getcurrent()
         if isinstance(current, Suspendable):
             current.suspend(future)
-    return result_of(future)  # type: ignore[no-any-return]
+    try:
+        result: Any = future.wait()
+    except Exception as error:
+        raise shared_error(error) from error.__cause__
+    # The `wait` of a value or a key answers the future itself, which pretends to be bytes but is never None.
+    return result.value if result is future else result  # type: ignore[no-any-return]
 
 
 def result_of(future: Any) -> Any:
