@@ -1,0 +1,36 @@
+"""The `phasm` command. Its subcommands are the modules of `phasm_fdb.commands`, one each."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from pathlib import Path
+
+from phasm_fdb import commands
+
+MISSING = "phasm needs the command line's packages: pip install 'phasm-fdb[cli]'"
+
+
+def main() -> None:
+    """Run the command line; exit status 2 with one line if its packages are missing."""
+    try:
+        import typer
+    except ImportError:
+        print(MISSING, file=sys.stderr)
+        raise SystemExit(2) from None
+    if str(Path.cwd()) not in sys.path:  # MODULE:NAME is also looked for in the current folder
+        sys.path.insert(0, str(Path.cwd()))
+    app = typer.Typer(name="phasm", help="Machines on FoundationDB.", no_args_is_help=True, add_completion=False)
+    app.callback()(_no_options)
+    for module in sorted(found.name for found in pkgutil.iter_modules(commands.__path__)):
+        importlib.import_module(f"phasm_fdb.commands.{module}").register(app)
+    app()
+
+
+def _no_options() -> None:
+    """Deterministic, crash-recoverable state machines as a FoundationDB layer."""
+
+
+if __name__ == "__main__":
+    main()
