@@ -85,6 +85,11 @@ class CommitQueue:
         assert entry.outcome is not None
         done(entry.outcome)
 
+    @property
+    def waiting(self) -> int:
+        """How many commits no group has taken yet."""
+        return len(self._queue)
+
     def close(self) -> None:
         """Wait until everything that is queued is decided, and end the helper thread."""
         with self._changed:

@@ -115,6 +115,7 @@ class SqliteStore:
         check: read the whole file before it is used.
         poll_seconds: how often watches look for commits of other processes; None for never.
         wall_clock: seconds since the epoch; all processes that share the file must agree on it.
+        sleep: waits for so many seconds; used while another process holds a lock.
 
     Raises:
         DatabaseError: the file cannot be used as it is, or where it is; the message says what to do.
@@ -128,15 +129,17 @@ class SqliteStore:
         check: bool = False,
         poll_seconds: float | None = POLL_SECONDS,
         wall_clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if synchronous not in ("full", "normal"):
             raise DatabaseError(f"synchronous must be 'full' or 'normal', not {synchronous!r}")
         self.path = Path(path).absolute()
         self._wall_clock = wall_clock
+        self._sleep = sleep
         self._connections, self._origin = _open_file(self.path, synchronous, check, wall_clock)
         self._old = OldValues()
         self.watches = Watches(self._connections, poll_seconds)
-        writer = GroupWriter(self._connections, now=self._now, committed=self.watches.committed)
+        writer = GroupWriter(self._connections, now=self._now, committed=self.watches.committed, sleep=sleep)
         self._commits = CommitQueue(writer.write, always_waits=synchronous == "full")
 
     def snapshot(self, version: int | None = None, /) -> SqliteSnapshot:
@@ -247,7 +250,7 @@ class SqliteStore:
                     raise read_error(error, self.path) from error
             finally:
                 self._connections.give(connection)
-            time.sleep(LOCKED_PAUSE_SECONDS)
+            self._sleep(LOCKED_PAUSE_SECONDS)
         raise AssertionError("the last try returns or raises")
 
 
@@ -273,12 +276,15 @@ def open_sqlite(
         poll_seconds: how often watches look for commits of other processes; None for never.
         wall_clock: seconds since the epoch; versions and the five-second window follow it, so all processes
             that share the file must agree on it.
-        clock, sleep, random, call_later: for timeouts and the delays of retries, as in `open_memory`.
+        clock, sleep, random, call_later: for timeouts and the delays of retries, as in `open_memory`; `sleep`
+            also waits where another process holds a lock.
 
     Raises:
         DatabaseError: the file cannot be used; the message says why and what to do.
     """
-    store = SqliteStore(path, synchronous=synchronous, check=check, poll_seconds=poll_seconds, wall_clock=wall_clock)
+    store = SqliteStore(
+        path, synchronous=synchronous, check=check, poll_seconds=poll_seconds, wall_clock=wall_clock, sleep=sleep
+    )
     return Database(store, clock=clock, sleep=sleep, random=random, call_later=call_later)
 
 

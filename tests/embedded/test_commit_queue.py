@@ -1,0 +1,204 @@
+"""Who writes a group of commits: the thread that waits for one of them, or a helper where a loop runs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from phasm_fdb.embedded import commit_queue
+from phasm_fdb.embedded.commit_queue import CommitQueue, MustWait, QueuedCommit
+from phasm_fdb.embedded.mutation import SET
+from phasm_fdb.embedded.store import CommitRequest, Committed
+from phasm_fdb.errors import FDBError
+
+#: Only a failing test waits so long.
+PATIENCE_SECONDS = 30.0
+
+
+def request(size: int = 1) -> CommitRequest:
+    return CommitRequest(None, [], [], [], [], [(SET, b"k", bytes(size))])
+
+
+class Writer:
+    """Decides each group at once, or when the test opens the gate; keeps what it saw."""
+
+    def __init__(self) -> None:
+        self.groups: list[int] = []
+        self.threads: list[threading.Thread] = []
+        self.entered = threading.Semaphore(0)
+        self.gate = threading.Semaphore(0)
+        self.gated = False
+        self.must_wait = False
+
+    def __call__(self, group: Sequence[QueuedCommit], may_wait: bool) -> None:
+        if self.must_wait and not may_wait:
+            raise MustWait
+        self.groups.append(len(group))
+        self.threads.append(threading.current_thread())
+        if self.gated:
+            self.entered.release()
+            assert self.gate.acquire(timeout=PATIENCE_SECONDS)
+        for order, entry in enumerate(group):
+            entry.outcome = Committed(len(self.groups), order)
+
+
+@pytest.fixture
+def writer() -> Writer:
+    return Writer()
+
+
+class Committers:
+    """Threads that commit once each."""
+
+    def __init__(self, queue: CommitQueue) -> None:
+        self._queue = queue
+        self._threads: list[threading.Thread] = []
+        self.told: list[Committed | FDBError] = []
+
+    def start(self, waiting: int) -> None:
+        """Start one thread; returns when `waiting` commits are in the queue."""
+        thread = threading.Thread(target=self._queue.commit, args=(request(), 0, 0, self.told.append))
+        thread.start()
+        self._threads.append(thread)
+        while self._queue.waiting < waiting and thread.is_alive():
+            pass
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join(PATIENCE_SECONDS)
+            assert not thread.is_alive()
+
+
+def test_a_lone_thread_writes_its_own(writer: Writer) -> None:
+    queue = CommitQueue(writer, always_waits=True)
+    told: list[object] = []
+    for _ in range(3):
+        queue.commit(request(), 0, 0, told.append)
+    assert told == [Committed(1, 0), Committed(2, 0), Committed(3, 0)]
+    assert set(writer.threads) == {threading.current_thread()}
+    queue.close()
+
+
+def test_who_comes_while_a_group_is_written_shares_the_next(writer: Writer) -> None:
+    writer.gated = True
+    queue = CommitQueue(writer, always_waits=True)
+    committers = Committers(queue)
+    committers.start(0)
+    assert writer.entered.acquire(timeout=PATIENCE_SECONDS)
+    for number in range(1, 8):
+        committers.start(number)
+    writer.gate.release()
+    assert writer.entered.acquire(timeout=PATIENCE_SECONDS)
+    writer.gate.release()
+    committers.join()
+    assert writer.groups == [1, 7]
+    assert sorted(committers.told) == [Committed(1, 0)] + [Committed(2, order) for order in range(7)]  # type: ignore[type-var]
+    queue.close()
+
+
+def test_a_group_is_bounded(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit_queue, "GROUP_COMMITS", 2)
+    writer.gated = True
+    queue = CommitQueue(writer, always_waits=True)
+    committers = Committers(queue)
+    committers.start(0)
+    assert writer.entered.acquire(timeout=PATIENCE_SECONDS)
+    for number in range(1, 6):
+        committers.start(number)
+    for _ in range(4):
+        writer.gate.release()
+    committers.join()
+    assert writer.groups == [1, 2, 2, 1]
+    queue.close()
+
+
+async def test_an_event_loop_does_not_wait_for_the_disk(writer: Writer) -> None:
+    writer.gated = True
+    queue = CommitQueue(writer, always_waits=True)
+    loop = asyncio.get_running_loop()
+    futures = [loop.create_future() for _ in range(3)]
+    for future in futures:
+        queue.commit(request(), 0, 0, lambda out, f=future: loop.call_soon_threadsafe(f.set_result, out))
+    assert not any(future.done() for future in futures), "commit has returned before anything was written"
+    for _ in futures:
+        writer.gate.release()
+    outcomes = await asyncio.wait_for(asyncio.gather(*futures), PATIENCE_SECONDS)
+    assert len(set(outcomes)) == 3
+    assert sum(writer.groups) == 3
+    assert threading.current_thread() not in writer.threads
+    await asyncio.to_thread(queue.close)
+
+
+async def test_an_event_loop_writes_what_takes_no_waiting(writer: Writer) -> None:
+    queue = CommitQueue(writer, always_waits=False)
+    told: list[object] = []
+    queue.commit(request(), 0, 0, told.append)
+    assert told == [Committed(1, 0)]
+    assert writer.threads == [threading.current_thread()]
+    queue.close()
+
+
+async def test_an_event_loop_leaves_the_waiting_for_a_lock_to_the_helper(writer: Writer) -> None:
+    writer.must_wait = True
+    queue = CommitQueue(writer, always_waits=False)
+    told = asyncio.get_running_loop().create_future()
+    loop = asyncio.get_running_loop()
+    queue.commit(request(), 0, 0, lambda out: loop.call_soon_threadsafe(told.set_result, out))
+    assert await asyncio.wait_for(told, PATIENCE_SECONDS) == Committed(1, 0)
+    assert threading.current_thread() not in writer.threads
+    await asyncio.to_thread(queue.close)
+
+
+def test_a_thread_passes_the_lead_to_the_helper_for_a_loop_s_commit(writer: Writer) -> None:
+    """The loop's commit came while a thread was writing: that thread returns, and the helper goes on."""
+    writer.gated = True
+    queue = CommitQueue(writer, always_waits=False)
+    committers = Committers(queue)
+    committers.start(0)
+    assert writer.entered.acquire(timeout=PATIENCE_SECONDS)
+    told = threading.Event()
+
+    async def commit_in_loop() -> None:
+        queue.commit(request(), 0, 0, lambda out: told.set())
+
+    asyncio.run(commit_in_loop())
+    writer.gate.release()
+    writer.gate.release()
+    committers.join()
+    assert told.wait(PATIENCE_SECONDS)
+    assert writer.groups == [1, 1]
+    assert writer.threads[1] is not writer.threads[0]
+    queue.close()
+
+
+def test_an_interrupted_write_is_of_unknown_outcome(writer: Writer) -> None:
+    def interrupted(group: Sequence[QueuedCommit], may_wait: bool) -> None:
+        raise KeyboardInterrupt
+
+    queue = CommitQueue(interrupted, always_waits=True)
+    told: list[object] = []
+    with pytest.raises(KeyboardInterrupt):
+        queue.commit(request(), 0, 0, told.append)
+    assert told == []
+    queue.close()  # the lead was given back
+
+
+def test_close_waits_for_what_is_queued(writer: Writer) -> None:
+    writer.gated = True
+    queue = CommitQueue(writer, always_waits=True)
+    committers = Committers(queue)
+    committers.start(0)
+    assert writer.entered.acquire(timeout=PATIENCE_SECONDS)
+    committers.start(1)
+    closing = threading.Thread(target=queue.close)
+    closing.start()
+    assert committers.told == []
+    writer.gate.release()
+    writer.gate.release()
+    closing.join(PATIENCE_SECONDS)
+    assert not closing.is_alive()
+    committers.join()
+    assert len(committers.told) == 2

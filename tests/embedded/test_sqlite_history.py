@@ -1,0 +1,218 @@
+"""Older versions of an SQLite file: readable inside the window, refused past it, and never numbered backwards."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from phasm_fdb.embedded import sqlite_batch
+from phasm_fdb.embedded.mutation import ADD, CLEAR, CLEAR_RANGE, SET, Mutation
+from phasm_fdb.embedded.sqlite import SqliteStore
+from phasm_fdb.embedded.store import WINDOW_SECONDS, Committed
+from phasm_fdb.errors import FDBError
+from tests.embedded.sqlite_help import END, ManualClock, contents, open_store, outcome, put
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "db.sqlite"
+
+
+@pytest.fixture
+def store(path: Path, clock: ManualClock) -> Iterator[SqliteStore]:
+    store = open_store(path, clock)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def other(path: Path, clock: ManualClock, store: SqliteStore) -> Iterator[SqliteStore]:
+    """The same file, as another process would have it open."""
+    other = open_store(path, clock)
+    yield other
+    other.close()
+
+
+def refused(store: SqliteStore, version: int) -> int:
+    with pytest.raises(FDBError) as caught:
+        store.snapshot(version)
+    return caught.value.code
+
+
+def test_a_snapshot_keeps_its_version(store: SqliteStore, other: SqliteStore) -> None:
+    put(store, a=b"1", b=b"1")
+    for reader in (store, other):
+        snapshot = reader.snapshot()
+        assert snapshot.get(b"a") == b"1"
+        outcome(store, [(SET, b"a", b"2"), (CLEAR, b"b", b""), (SET, b"c", b"2")])
+        assert [snapshot.get(key) for key in (b"a", b"b", b"c")] == [b"1", b"1", None]
+        assert snapshot.range(b"", END, 10, False) == [(b"a", b"1"), (b"b", b"1")]
+        outcome(store, [(SET, b"a", b"1"), (SET, b"b", b"1"), (CLEAR, b"c", b"")])
+
+
+def test_a_version_follows_every_commit_it_sees(store: SqliteStore) -> None:
+    version = put(store, a=b"1")
+    snapshot = store.snapshot()
+    assert snapshot.version > version
+    assert put(store, a=b"2") > snapshot.version
+
+
+def test_every_version_of_the_window_can_be_had(store: SqliteStore, other: SqliteStore) -> None:
+    """Random changes, and every version compared with a copy of what was there, page by page."""
+    rng = random.Random(3)
+    keys = [b"%02d" % number for number in range(20)]
+    copies: dict[int, dict[bytes, bytes]] = {store.snapshot().version: {}}
+    now: dict[bytes, bytes] = {}
+    for step in range(60):
+        mutations: list[Mutation] = []
+        for _ in range(rng.randrange(1, 4)):
+            key = rng.choice(keys)
+            if rng.random() < 0.2:
+                begin, end = sorted((key, rng.choice(keys)))
+                mutations.append((CLEAR_RANGE, begin, end))
+                now = {k: v for k, v in now.items() if not begin <= k < end}
+            elif rng.random() < 0.3:
+                mutations.append((ADD, key, b"\x01"))
+                now[key] = bytes([(now.get(key, b"\x00")[0] + 1) % 256])
+            else:
+                mutations.append((SET, key, b"%c" % step))
+                now[key] = b"%c" % step
+        result = outcome(store if step % 2 else other, mutations)
+        assert isinstance(result, Committed)
+        copies[result.version] = dict(now)
+    for version, copy in copies.items():
+        for reader in (store, other):
+            snapshot = reader.snapshot(version)
+            rows = sorted(copy.items())
+            limit = rng.randrange(1, 8)
+            assert snapshot.range(b"", END, 100, False) == rows
+            assert snapshot.range(b"", END, limit, False) == rows[:limit]
+            assert snapshot.range(b"", END, limit, True) == rows[::-1][:limit]
+            assert [snapshot.get(key) for key in keys] == [copy.get(key) for key in keys]
+
+
+def test_a_superseded_version_is_readable_for_the_window(store: SqliteStore, clock: ManualClock) -> None:
+    old = put(store, a=b"old")
+    clock.now += 100
+    put(store, a=b"new")
+    clock.now += WINDOW_SECONDS - 0.001
+    assert store.snapshot(old).get(b"a") == b"old"
+    clock.now += 0.002
+    assert refused(store, old) == 1007
+    assert store.snapshot().get(b"a") == b"new"
+
+
+def test_a_snapshot_ends_with_the_window(store: SqliteStore, clock: ManualClock) -> None:
+    put(store, a=b"1")
+    snapshot = store.snapshot()
+    clock.now += WINDOW_SECONDS
+    assert snapshot.get(b"a") == b"1"
+    clock.now += 0.001
+    for read in (lambda: snapshot.get(b"a"), lambda: snapshot.range(b"", END, 1, False)):
+        with pytest.raises(FDBError) as caught:
+            read()
+        assert caught.value.code == 1007
+    result = outcome(store, [(SET, b"b", b"")], snapshot=snapshot, reads=[b"c"])
+    assert isinstance(result, FDBError)
+    assert result.code == 1007
+
+
+def test_a_version_that_has_not_happened_is_refused(store: SqliteStore) -> None:
+    put(store, a=b"1")
+    newest = store.snapshot().version
+    assert contents(store, newest) == {b"a": b"1"}
+    assert refused(store, newest + 1) == 1009
+    assert refused(store, 1) == 1007
+
+
+def test_old_history_is_deleted(store: SqliteStore, path: Path, clock: ManualClock) -> None:
+    for number in range(300):
+        put(store, a=b"%d" % number)
+        clock.now += 0.1
+    connection = sqlite3.connect(path)
+    (rows,) = connection.execute("SELECT count(*) FROM history").fetchone()
+    connection.close()
+    kept_seconds = WINDOW_SECONDS + 1.0  # the second is how often it is looked at
+    assert rows <= kept_seconds / 0.1 + 2
+
+
+def test_a_reader_that_slept_starts_over(store: SqliteStore, other: SqliteStore, clock: ManualClock) -> None:
+    """What `other` once loaded ends long before what it needs now, and what lies between is deleted."""
+    put(store, a=b"0")
+    early = other.snapshot()
+    assert early.get(b"a") == b"0"
+    put(store, a=b"1")
+    assert early.get(b"a") == b"0"
+    for number in range(100):
+        clock.now += 0.2
+        put(store, a=b"%d" % number)
+    late = other.snapshot()
+    assert late.get(b"a") == b"99"
+    put(store, a=b"new")
+    assert late.get(b"a") == b"99"
+
+
+def test_a_conflict_is_found_after_a_long_sleep(store: SqliteStore, other: SqliteStore, clock: ManualClock) -> None:
+    put(other, z=b"")
+    for number in range(100):
+        clock.now += 0.2
+        put(store, a=b"%d" % number)
+    snapshot = other.snapshot()
+    assert snapshot.get(b"a") == b"99"
+    put(store, a=b"new")
+    result = outcome(other, [(SET, b"out", b"")], snapshot=snapshot, reads=[b"a"])
+    assert isinstance(result, FDBError)
+    assert result.code == 1020
+
+
+def test_what_is_too_large_to_remember_ends_older_versions(
+    store: SqliteStore, other: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_batch, "UNDO_BYTES", 1000)
+    outcome(store, [(SET, b"%03d" % number, b"v" * 100) for number in range(50)])
+    snapshot = other.snapshot()
+    assert snapshot.get(b"000") == b"v" * 100
+    outcome(store, [(CLEAR_RANGE, b"", END)], write_ranges=[(b"", END)])
+    with pytest.raises(FDBError) as caught:
+        snapshot.get(b"000")
+    assert caught.value.code == 1007
+    assert contents(store) == contents(other) == {}
+
+
+def test_versions_do_not_go_back_with_the_clock(path: Path, clock: ManualClock) -> None:
+    store = open_store(path, clock)
+    before = put(store, a=b"1")
+    store.close()
+    clock.now -= 3600
+    store = open_store(path, clock)
+    read = store.snapshot().version
+    after = put(store, a=b"2")
+    store.close()
+    assert before < read < after
+
+
+def test_the_contents_are_there_after_a_reopen(path: Path, clock: ManualClock) -> None:
+    store = open_store(path, clock)
+    version = put(store, a=b"1", b=b"2")
+    put(store, a=b"3")
+    store.close()
+    assert [entry.name for entry in path.parent.iterdir()] == ["db.sqlite"]
+    store = open_store(path, clock)
+    assert contents(store) == {b"a": b"3", b"b": b"2"}
+    assert contents(store, version) == {b"a": b"1", b"b": b"2"}
+    store.close()
+
+
+def test_versions_grow_by_a_million_a_second(store: SqliteStore, clock: ManualClock) -> None:
+    first = put(store, a=b"1")
+    clock.now += 2
+    assert put(store, a=b"2") - first == pytest.approx(2_000_000, abs=10)
