@@ -17,14 +17,14 @@ import pytest
 
 from tests.conformance import cluster_engine
 
-ENGINES: list[Any] = ["memory", "sqlite"]
-if cluster_engine.cluster_file() is not None:
-    ENGINES.append(pytest.param("cluster", marks=pytest.mark.cluster))
+ENGINES = ["memory", "sqlite", pytest.param("cluster", marks=pytest.mark.cluster)]
 
 
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Any:
     """The engine module under test (see `engine.py` for its names)."""
+    if request.param == "cluster":
+        request.getfixturevalue("cluster_file")
     return importlib.import_module(f"tests.conformance.{request.param}_engine")
 
 

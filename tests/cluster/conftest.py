@@ -1,0 +1,30 @@
+"""Fixtures of the tests that only a real cluster can answer."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+import phasm_fdb
+
+
+@pytest.fixture
+def db(cluster_file: str) -> Any:
+    """The cluster, as `open` gives it."""
+    return phasm_fdb.open(f"fdb:{cluster_file}")
+
+
+@pytest.fixture
+def no_blocking(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail when the thread that runs the test would block in the binding."""
+    import fdb
+
+    block_until_ready, loop_thread = fdb.Future.block_until_ready, threading.get_ident()
+
+    def checked(future: Any) -> None:
+        assert future.is_ready() or threading.get_ident() != loop_thread, "the loop's thread would have blocked"
+        block_until_ready(future)
+
+    monkeypatch.setattr(fdb.Future, "block_until_ready", checked)
