@@ -57,6 +57,11 @@ class TransactionStamps:
         return self._next - 1
 
     @property
+    def count(self) -> int:
+        """How many numbers were given out."""
+        return self._next
+
+    @property
     def used(self) -> bool:
         """Whether any number was given out."""
         return self._next > 0

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from phasm_fdb.definition import Definition
 from phasm_fdb.errors import HandlerError
+from phasm_fdb.runtime.limit import Limit
 from phasm_fdb.runtime.retry import Retry
 from phasm_fdb.storable import UNIONS, name_of
 
@@ -24,11 +25,13 @@ class Handler:
         function: takes the action and the `Attempt`.
         is_async: whether it is a coroutine function; a plain one runs in the worker's executor.
         retry: what happens when it raises.
+        limit: how many run at once, or are started a second, across all workers.
     """
 
     function: Callable[[Any, Any], Any]
     is_async: bool
     retry: Retry
+    limit: Limit | None = None
 
 
 class Handlers:
@@ -47,11 +50,13 @@ class Handlers:
     def __init__(self) -> None:
         self._handlers: dict[type, Handler] = {}
 
-    def on(self, *action_types: type, retry: Retry | None = None) -> Callable[[F], F]:
+    def on(self, *action_types: type, retry: Retry | None = None, limit: Limit | None = None) -> Callable[[F], F]:
         """Register the decorated function, `async def` or `def`, for these types.
 
         Args:
-            retry: the retry policy; the default tries for ever, with growing delays up to a minute.
+            retry: the retry policy; the default tries for ever, with growing delays up to a minute. Untracked
+                actions are not retried.
+            limit: a limit for each of these types, across all workers; tracked actions only.
 
         Raises:
             HandlerError: a type is not a class, or has a handler already; the function does not take an action and
@@ -64,7 +69,7 @@ class Handlers:
 
         def register(function: F) -> F:
             _refuse_signature(function)
-            handler = Handler(function, _is_async(function), retry or Retry())
+            handler = Handler(function, _is_async(function), retry or Retry(), limit)
             for action_type in action_types:
                 self._refuse(action_type)
                 self._handlers[action_type] = handler
@@ -75,6 +80,10 @@ class Handlers:
     def of(self, action: Any) -> Handler | None:
         """The handler of an action, if there is one."""
         return self._handlers.get(type(action))
+
+    def of_type(self, action_type: Any) -> Handler | None:
+        """The handler of an action type, if there is one."""
+        return self._handlers.get(action_type)
 
     def check(self, definition: Definition) -> None:
         """Raise a HandlerError if a type is registered that the machine does not declare as an action."""

@@ -1,45 +1,58 @@
-"""The worker: runs a layer's tracked actions and feeds their results back."""
+"""The worker: runs a layer's tracked actions and timers, applies its inputs, and shares the lanes with others."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import logging
+import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from typing import Any
 
-from phasm_fdb import aio
-from phasm_fdb.actions import Tracked
-from phasm_fdb.database.staged import Staged
-from phasm_fdb.database.transactional import run
-from phasm_fdb.errors import StaleCompletion
-from phasm_fdb.keys import pack_element
-from phasm_fdb.outbox import Pending
-from phasm_fdb.runtime.attempt import Attempt, idempotency_key
-from phasm_fdb.runtime.handlers import Handler, Handlers
+from phasm_fdb import migration
+from phasm_fdb.layer import Layer
+from phasm_fdb.runtime.applier import Applier
+from phasm_fdb.runtime.calling import Caller
+from phasm_fdb.runtime.capabilities import Capabilities
+from phasm_fdb.runtime.dispatcher import Dispatcher
+from phasm_fdb.runtime.handlers import Handlers
+from phasm_fdb.runtime.keeper import Keeper
+from phasm_fdb.runtime.lanes import Lanes
+from phasm_fdb.runtime.membership import Presence
+from phasm_fdb.runtime.settler import Settler
+from phasm_fdb.runtime.tasks import Tasks
+from phasm_fdb.runtime.telemetry import Telemetry
+from phasm_fdb.runtime.transacting import Transactor
+from phasm_fdb.runtime.untracked import UntrackedQueue
 
-logger = logging.getLogger("phasm_fdb.worker")
+#: How often a worker sweeps expired receipts and the like.
+SWEEP_SECONDS = 600.0
 
 
 class Worker:
-    """Runs the pending actions of a layer through their handlers, and feeds the results back.
+    """Works for a layer: any number of workers, in any number of processes, share its lanes.
 
         async with Worker(db, wallets, handlers):
             ...                                     # or: await Worker(db, wallets, handlers).run()
 
+    A worker that dies loses its lanes to the others after a lease time; one that is only slow, and finds that it has
+    lost them, can do no harm: nothing that it did meanwhile is recorded.
+
     Args:
         db: the database that the layer lies in.
         layer: the layer.
-        handlers: what runs the actions; a type without a handler stays pending.
-        name: how logs name this worker.
+        handlers: what runs the actions; types without a handler are left to other workers.
+        name: how logs and other workers name this one.
         concurrency: how many handlers run at once.
-        clock: the time in seconds since the epoch.
-        chance: the source of jitter.
-        poll_seconds: how often to look for actions although no watch has fired: watches may be lost.
+        clock: the time in seconds since the epoch: results are stamped with it, timers fall due by it. Leases do
+            not depend on it.
+        chance: the source of jitter and of session names; the system's if left out.
+        lease_seconds: after so long without a heartbeat others take this worker's lanes. All workers of a layer
+            should be given the same.
+        poll_seconds: how often to look at each lane although its watch has not fired: watches may be lost.
         executor: where plain handlers run; the event loop's own thread pool if left out.
+        untracked_room: how many untracked actions may wait for their handlers; more are dropped and counted.
 
     Raises:
         HandlerError: a handler is registered for what is no action of the machine.
@@ -48,60 +61,117 @@ class Worker:
     def __init__(
         self,
         db: Any,
-        layer: Any,
+        layer: Layer,
         handlers: Handlers,
         name: str | None = None,
         *,
         concurrency: int = 64,
         clock: Callable[[], float] = time.time,
         chance: random.Random | None = None,
+        lease_seconds: float = 10.0,
         poll_seconds: float = 5.0,
         executor: Executor | None = None,
+        untracked_room: int = 1_000,
     ) -> None:
         if concurrency < 1:
             raise ValueError(f"concurrency is {concurrency}, and must be at least 1")
-        handlers.check(layer.machinery.definition)
-        self.name = name or f"{layer.machinery.definition.name}-worker"
-        self._db = db
+        if lease_seconds <= 0 or poll_seconds <= 0:
+            raise ValueError(f"lease_seconds is {lease_seconds}, poll_seconds {poll_seconds}: both must be positive")
+        machinery = layer.machinery
+        handlers.check(machinery.definition)
+        chance = chance if chance is not None else random.Random(os.urandom(32))
+        self.name = name or f"{machinery.definition.name}-worker-{os.getpid()}"
         self._layer = layer
-        self._handlers = handlers
-        self._concurrency = concurrency
+        self._machinery = machinery
         self._clock = clock
-        self._chance = chance if chance is not None else random.Random()
-        self._poll_seconds = poll_seconds
-        self._executor = executor
-        self._stopping = False
-        self._wake = asyncio.Event()
-        self._running: dict[bytes, asyncio.Task[None]] = {}
-        self._busy_keys: set[bytes] = set()
-        self._substitutes: dict[bytes, Tracked[Any]] = {}
+        self._telemetry = Telemetry({"phasm.machine": machinery.definition.name, "phasm.worker": self.name})
+        self._transact = Transactor(db, self._telemetry)
+        self._tasks = Tasks()
+        self._stop = asyncio.Event()
         self._background: asyncio.Task[None] | None = None
+        capabilities = Capabilities(machinery.definition, handlers)
+        self._lanes = Lanes(
+            machinery, self._transact, capabilities, self._tasks, self._now_ms, lease_seconds, self.name
+        )
+        presence = Presence(0, self.name, tuple(sorted(capabilities.by_tag)), tuple(sorted(capabilities.inputs)))
+        self._keeper = Keeper(
+            machinery,
+            self._transact,
+            presence,
+            lambda: chance.getrandbits(128).to_bytes(16, "big"),
+            lease_seconds,
+            self._lanes,
+            self._telemetry,
+        )
+        self._lanes.session = lambda: self._keeper.session
+        caller = Caller(machinery, clock, executor, self._telemetry)
+        self._untracked = UntrackedQueue(handlers, caller, self._telemetry, untracked_room, max(1, concurrency // 4))
+        self._settler = Settler(
+            machinery,
+            self._transact,
+            self._lanes,
+            self._untracked,
+            self._telemetry,
+            self._now_ms,
+            lambda tag: self._dispatcher.unblock(tag),
+        )
+        applier = Applier(
+            machinery,
+            self._transact,
+            capabilities,
+            self._lanes,
+            self._untracked,
+            self._tasks,
+            self._telemetry,
+            clock,
+        )
+        self._dispatcher = Dispatcher(
+            machinery,
+            self._transact,
+            capabilities,
+            self._lanes,
+            self._keeper,
+            self._settler,
+            applier,
+            caller,
+            self._tasks,
+            self._telemetry,
+            now_ms=self._now_ms,
+            chance=chance,
+            concurrency=concurrency,
+            poll_seconds=poll_seconds,
+        )
 
     # ------------------------------------------------------------------------------------------- running
 
     async def run(self) -> None:
         """Work until `stop` is called, which drains, or the task is cancelled, which does not.
 
+        What a cancelled worker was doing is in doubt, as if it had died; others take its lanes after a lease time.
+
         Raises:
+            KeyspaceError: the layer was upgraded beyond this worker's code, or is not this machine's.
             RestoreError: the machine cannot resume from its state.
         """
         try:
-            restored = await aio.run(self._layer.restore, self._db)
-            self._substitutes = {pack_element(action.id): action for action in restored.tracked}
-            while not self._stopping:
-                self._wake.clear()
-                pending, watches = await aio.run(run, self._db, self._look)
-                self._start(pending)
-                await self._next(watches)
-            if self._running:
-                await asyncio.wait(self._running.values())
+            await self._migrate()
+            for coroutine in (
+                self._keeper.run(),
+                self._settler.run(),
+                self._dispatcher.run(),
+                self._untracked.run(),
+                self._sweep(),
+            ):
+                self._tasks.spawn(coroutine, self.name)
+            self._telemetry.watch_lanes(self._look_at_lanes)
+            await self._tasks.wait(self._stop)
+            await self._drain()
         finally:
-            await self._cancel_all()
+            await self._tasks.cancel()
 
     def stop(self) -> None:
-        """Start no more actions, and let `run` return when those that run have ended."""
-        self._stopping = True
-        self._wake.set()
+        """Start nothing more, and let `run` return when what runs has ended and the lanes are given back."""
+        self._stop.set()
 
     async def __aenter__(self) -> Worker:
         self._background = asyncio.get_running_loop().create_task(self.run(), name=self.name)
@@ -112,84 +182,43 @@ class Worker:
         self.stop()
         await self._background
 
-    def _look(self, tr: Any) -> tuple[list[Pending], list[Any]]:
-        machinery = self._layer.machinery
-        lanes = machinery.meta.peek(Staged(tr)).lanes
-        pending = list(machinery.outbox.pending(tr, lanes))
-        return pending, [tr.watch(machinery.keyspace.signal(lane)) for lane in range(lanes)]
+    async def _migrate(self) -> None:
+        """Bring the state to this code's schema first, if it is older."""
+        if await self._transact(migration.is_due, self._machinery):
+            await self._transact.call(migration.migrate, self._machinery)
 
-    async def _next(self, watches: list[Any]) -> None:
-        """Return when there may be something to start: a watch fired, a handler ended, or it is time to poll."""
-        for watch in watches:
-            watch.on_ready(self._wake_from_any_thread(asyncio.get_running_loop()))
-        try:
-            await asyncio.wait_for(self._wake.wait(), self._poll_seconds)
-        except TimeoutError:
-            pass
-        finally:
-            for watch in watches:
-                watch.cancel()
+    async def _drain(self) -> None:
+        self._dispatcher.is_stopped = self._keeper.leaving = True
+        while not self._lanes.are_idle or self._settler.backlog:
+            self._lanes.changed.clear()
+            await self._tasks.wait(self._lanes.changed)
+        await self._untracked.drain()
+        await self._keeper.leave()
 
-    def _wake_from_any_thread(self, loop: asyncio.AbstractEventLoop) -> Callable[[Any], None]:
-        def wake(_watch: Any) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._wake.set)
-
-        return wake
-
-    async def _cancel_all(self) -> None:
-        tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    # ------------------------------------------------------------------------------------------- actions
-
-    def _start(self, pending: list[Pending]) -> None:
-        blocked = set(self._busy_keys)
-        for one in pending:
-            packed = pack_element(one.tracked.id)
-            key = None if one.tracked.ordering_key is None else pack_element(one.tracked.ordering_key)
-            action = self._substitutes.get(packed, one.tracked).action
-            handler = self._handlers.of(action)
-            free = packed not in self._running and key not in blocked and len(self._running) < self._concurrency
-            if key is not None:
-                blocked.add(key)
-            if free and handler is not None:
-                if key is not None:
-                    self._busy_keys.add(key)
-                task = asyncio.get_running_loop().create_task(self._work_on(one, action, handler))
-                self._running[packed] = task
-                task.add_done_callback(functools.partial(self._ended, packed, key))
-
-    def _ended(self, packed: bytes, key: bytes | None, _task: Any) -> None:
-        del self._running[packed]
-        self._substitutes.pop(packed, None)
-        if key is not None:
-            self._busy_keys.discard(key)
-        self._wake.set()
-
-    async def _work_on(self, pending: Pending, action: Any, handler: Handler) -> None:
-        """Call the handler, and feed its result back, until the machine has taken one."""
-        machinery = self._layer.machinery
-        name, id = machinery.definition.name, pending.tracked.id
-        key = idempotency_key(name, machinery.keyspace.prefix, pending.stamp)
-        number = 1
+    async def _sweep(self) -> None:
         while True:
-            try:
-                result = await self._call(handler, action, Attempt(number, key, id, name))
-                await aio.run(self._layer.complete, self._db, id, result)
-                return
-            except StaleCompletion:
-                logger.debug("%s: %r was completed or cancelled meanwhile", self.name, id)
-                return
-            except Exception as error:
-                logger.warning("%s: attempt %d at %r failed: %r", self.name, number, action, error)
-            await asyncio.sleep(handler.retry.delay(number, self._chance))
-            number += 1
+            await asyncio.sleep(SWEEP_SECONDS)
+            await self._transact.call(self._sweep_once)
 
-    async def _call(self, handler: Handler, action: Any, attempt: Attempt) -> Any:
-        if handler.is_async:
-            return await handler.function(action, attempt)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, handler.function, action, attempt)
+    def _sweep_once(self, db: Any) -> None:
+        self._layer.sweep(db)
+
+    # ------------------------------------------------------------------------------------------ observing
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What this worker has counted so far, by name; see `phasm_fdb.runtime.telemetry.COUNTERS`."""
+        return dict(self._telemetry.counts)
+
+    @property
+    def lanes(self) -> tuple[int, ...]:
+        """The lanes that this worker holds now."""
+        return tuple(sorted(self._lanes.held()))
+
+    def _look_at_lanes(self) -> Iterable[tuple[int, int, float]]:
+        """Of each held lane: how many actions are loaded or running."""
+        for lane in self._lanes:
+            yield lane.lease.lane, lane.window.loaded + len(lane.running), 0.0
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)

@@ -1,0 +1,106 @@
+"""The tasks that apply the inputs of held lanes: one a lane, several lanes at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from phasm_fdb.database.transactional import error_code
+from phasm_fdb.errors import StaleLease
+from phasm_fdb.runtime.applying import Batch, apply_batch, bury_first
+from phasm_fdb.runtime.batching import BatchSize
+from phasm_fdb.runtime.capabilities import Capabilities
+from phasm_fdb.runtime.failing import cause_of
+from phasm_fdb.runtime.lane import Lane
+from phasm_fdb.runtime.lanes import Lanes
+from phasm_fdb.runtime.settler import TOO_LARGE
+from phasm_fdb.runtime.tasks import Tasks
+from phasm_fdb.runtime.telemetry import Telemetry
+from phasm_fdb.runtime.transacting import Transactor
+from phasm_fdb.runtime.untracked import UntrackedQueue
+from phasm_fdb.transition import Machinery
+
+logger = logging.getLogger("phasm_fdb.worker")
+
+LARGEST_BATCH = 1_000
+LANES_AT_ONCE = 8
+PAUSE_SECONDS = 1.0
+
+
+class Applier:
+    """Applies inputs, in batches whose size follows the backlog and the conflicts of each lane."""
+
+    def __init__(
+        self,
+        machinery: Machinery,
+        transact: Transactor,
+        capabilities: Capabilities,
+        lanes: Lanes,
+        untracked: UntrackedQueue,
+        tasks: Tasks,
+        telemetry: Telemetry,
+        clock: Callable[[], float],
+    ) -> None:
+        self._machinery = machinery
+        self._transact = transact
+        self._capabilities = capabilities
+        self._lanes = lanes
+        self._untracked = untracked
+        self._tasks = tasks
+        self._telemetry = telemetry
+        self._clock = clock
+        self._turns = asyncio.Semaphore(LANES_AT_ONCE)
+
+    def begin(self, lane: Lane) -> None:
+        """Apply the inputs of a lane until there are none left."""
+        lane.has_inputs = False
+        lane.applying = self._tasks.spawn(self._apply(lane), f"inputs of lane {lane.lease.lane}")
+
+    async def _apply(self, lane: Lane) -> None:
+        try:
+            async with self._turns:
+                await self._apply_all(lane)
+        except StaleLease:
+            lane.applying = None
+            self._lanes.lost(lane.lease.lane)
+        finally:
+            lane.applying = None
+            self._lanes.tell()
+
+    async def _apply_all(self, lane: Lane) -> None:
+        size = BatchSize(LARGEST_BATCH)
+        while lane.is_working:
+            try:
+                with self._telemetry.span("phasm.inputs", lane=lane.lease.lane, size=size.now):
+                    batch, attempts = await self._transact.counted(
+                        apply_batch, self._machinery, self._capabilities, lane.lease, size.now, self._clock()
+                    )
+            except Exception as error:
+                if error_code(error) is None:
+                    raise
+                await self._not_applied(lane, size, error)
+                continue
+            size.went_through(batch.taken, attempts)
+            self._after(lane, batch)
+            if not batch.more:
+                return
+
+    async def _not_applied(self, lane: Lane, size: BatchSize, error: Exception) -> None:
+        """The database refused a batch for good: make smaller ones; an input too large by itself is given up."""
+        if error_code(error) not in TOO_LARGE:
+            logger.warning("inputs could not be applied, trying again: %r", error, extra={"lane": lane.lease.lane})
+            await asyncio.sleep(PAUSE_SECONDS)
+        elif not size.failed():
+            now = self._clock()
+            await self._transact(bury_first, self._machinery, self._capabilities, lane.lease, cause_of(error), now)
+            self._telemetry.count("dead_letters")
+
+    def _after(self, lane: Lane, batch: Batch) -> None:
+        self._telemetry.count("transitions", batch.applied)
+        self._telemetry.count("rejections", batch.rejected)
+        self._telemetry.count("dead_letters", batch.buried)
+        if batch.buried:
+            logger.error("%d inputs made the machine fail", batch.buried, extra={"lane": lane.lease.lane})
+        lane.unknown_inputs |= batch.unknown
+        self._untracked.offer(batch.untracked)

@@ -1,0 +1,160 @@
+"""Applying the inputs of a lane: many in one transaction, each staged on its own, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from phasm_fdb.actions import Untracked
+from phasm_fdb.database.staged import Staged
+from phasm_fdb.dead_letters import bury
+from phasm_fdb.errors import InputFailed, InputRejected, TransitionError
+from phasm_fdb.inbox import Queued
+from phasm_fdb.machine import Normal
+from phasm_fdb.outbox import TransactionStamps
+from phasm_fdb.receipts import Receipt
+from phasm_fdb.records import Progress, Record, tag_of
+from phasm_fdb.runtime.capabilities import Capabilities
+from phasm_fdb.runtime.failing import cause_of, is_ours
+from phasm_fdb.runtime.lease import Lease, fence
+from phasm_fdb.transition import Machinery, transition
+
+#: How many inputs of unknown types are looked past to find some that this code knows.
+LOOK_PAST = 1_000
+
+#: A batch ends early when it has used so many of the 65,536 numbers beside its versionstamp.
+LAST_NUMBER = 40_000
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction applied.
+
+    Attributes:
+        taken: how many inputs are out of the inbox.
+        applied, rejected, buried: what became of them.
+        untracked: the untracked actions that they emitted.
+        unknown: the types that this code does not know, of inputs that were left in place.
+        more: there were more inputs than fitted.
+    """
+
+    taken: int = 0
+    applied: int = 0
+    rejected: int = 0
+    buried: int = 0
+    untracked: list[Untracked[Any]] = field(default_factory=list)
+    unknown: set[str] = field(default_factory=set)
+    more: bool = False
+
+
+def apply_batch(
+    machinery: Machinery, capabilities: Capabilities, lease: Lease, size: int, now: float, tr: Any
+) -> Batch:
+    """Apply the first inputs of a lane, at most `size`, in one transaction, which the caller commits.
+
+    A rejection is recorded as the input's outcome; an input that makes the machine fail goes to the dead letters;
+    neither touches its neighbours.
+
+    Raises:
+        StaleLease: the lane is lost; nothing is written.
+    """
+    base = Staged(tr)
+    fence(machinery.keyspace, base, lease)
+    base.exclusive = machinery.meta.load(base).cached
+    batch = Batch()
+    # A snapshot: only the holder of the lease takes inputs out, and new ones may come in meanwhile.
+    chosen = _choose(machinery, capabilities, tr.snapshot, lease.lane, size, batch)
+    receipts = [_receipt(machinery, queued, now) for queued in chosen]
+    base.read_many([receipt.key for receipt in receipts if receipt is not None])
+    stamps = TransactionStamps()
+    for queued, receipt in zip(chosen, receipts, strict=True):
+        if stamps.count > LAST_NUMBER:
+            batch.more = True
+            break
+        _apply(machinery, base, stamps, queued, receipt, now, batch)
+        base.clear(queued.key)
+        batch.taken += 1
+    base.flush(tr)
+    return batch
+
+
+def _choose(
+    machinery: Machinery, capabilities: Capabilities, reader: Any, lane: int, size: int, batch: Batch
+) -> list[Queued]:
+    """The inputs to apply: not those of unknown types, nor any behind one of those with the same ordering key."""
+    chosen: list[Queued] = []
+    blocked: set[bytes] = set()
+    for queued in machinery.inbox.head(reader, lane, size + LOOK_PAST):
+        if len(chosen) == size:
+            batch.more = True
+            break
+        if queued.packed_key in blocked:
+            continue
+        tag = tag_of(queued.raw)
+        if tag in capabilities.inputs:
+            chosen.append(queued)
+            continue
+        batch.unknown.add(tag)
+        if queued.packed_key is not None:
+            blocked.add(queued.packed_key)
+    return chosen
+
+
+def _receipt(machinery: Machinery, queued: Queued, now: float) -> Receipt | None:
+    """Where the outcome of an input goes; nowhere for one that the machine sent itself."""
+    return None if queued.packed_request is None else machinery.receipts.for_request(queued.request_id, now)
+
+
+def _apply(
+    machinery: Machinery,
+    base: Staged,
+    stamps: TransactionStamps,
+    queued: Queued,
+    receipt: Receipt | None,
+    now: float,
+    batch: Batch,
+) -> None:
+    """Apply one input, or record why not."""
+    try:
+        payload = machinery.definition.inputs.from_raw(queued.raw)
+        input = Normal(payload, queued.at, queued.request_id)
+        applied = transition(machinery, base, stamps, input, receipt, may_be_repeated=True)
+    except TransitionError as rejection:
+        batch.rejected += 1
+        if receipt is not None and not isinstance(rejection, InputRejected):
+            machinery.receipts.refuse(base, receipt, InputRejected(type(rejection).__name__, str(rejection)))
+    except InputFailed:  # that was the outcome before
+        batch.buried += 1
+    except Exception as error:
+        if not is_ours(error):
+            raise
+        batch.buried += 1
+        _bury(machinery, base, stamps, queued, receipt, cause_of(error), now)
+    else:
+        batch.applied += 1
+        batch.untracked += () if applied.repeated else applied.untracked
+
+
+def bury_first(machinery: Machinery, capabilities: Capabilities, lease: Lease, cause: str, now: float, tr: Any) -> None:
+    """Move the first input of a lane to the dead letters: alone it makes a transaction that cannot be committed."""
+    base = Staged(tr)
+    fence(machinery.keyspace, base, lease)
+    for queued in _choose(machinery, capabilities, tr.snapshot, lease.lane, 1, Batch()):
+        _bury(machinery, base, TransactionStamps(), queued, _receipt(machinery, queued, now), cause, now)
+        base.clear(queued.key)
+    base.flush(tr)
+
+
+def _bury(
+    machinery: Machinery,
+    base: Staged,
+    stamps: TransactionStamps,
+    queued: Queued,
+    receipt: Receipt | None,
+    cause: str,
+    now: float,
+) -> None:
+    record = Record(queued.packed_request, queued.raw, queued.packed_key, is_input=True)
+    bury(machinery, base, stamps, record, Progress(attempts=1), cause, int(now * 1000))
+    if receipt is not None:
+        machinery.receipts.refuse(base, receipt, InputFailed(cause))

@@ -1,0 +1,309 @@
+"""The task that finds what is to be done in the held lanes, and starts it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from phasm_fdb.database.transactional import error_code
+from phasm_fdb.errors import StaleLease
+from phasm_fdb.runtime.applier import Applier
+from phasm_fdb.runtime.calling import Caller
+from phasm_fdb.runtime.capabilities import Capabilities
+from phasm_fdb.runtime.firing import fire
+from phasm_fdb.runtime.keeper import Keeper
+from phasm_fdb.runtime.lane import Lane
+from phasm_fdb.runtime.lanes import Lanes
+from phasm_fdb.runtime.limit import Limiter
+from phasm_fdb.runtime.loading import Page, read_page, take_page
+from phasm_fdb.runtime.settler import Settler
+from phasm_fdb.runtime.settling import Ending
+from phasm_fdb.runtime.starting import Started, start
+from phasm_fdb.runtime.tasks import Tasks
+from phasm_fdb.runtime.telemetry import Telemetry
+from phasm_fdb.runtime.transacting import Transactor
+from phasm_fdb.runtime.work import Work
+from phasm_fdb.transition import Machinery
+
+logger = logging.getLogger("phasm_fdb.worker")
+
+#: Nothing more is started while so many ended attempts wait to be recorded.
+MOST_UNSETTLED = 1_000
+LANES_A_LOOK = 50
+PAUSE_SECONDS = 1.0
+
+
+class WorkerLost(Exception):
+    """The cause of death of an action whose last attempt was under way when its worker died."""
+
+
+class Dispatcher:
+    """Reads lanes, starts what may be started, and sleeps until something changes.
+
+    Args:
+        concurrency: how many handlers run at once.
+        poll_seconds: how often each lane is looked at although its watch has not fired.
+    """
+
+    def __init__(
+        self,
+        machinery: Machinery,
+        transact: Transactor,
+        capabilities: Capabilities,
+        lanes: Lanes,
+        keeper: Keeper,
+        settler: Settler,
+        applier: Applier,
+        caller: Caller,
+        tasks: Tasks,
+        telemetry: Telemetry,
+        *,
+        now_ms: Callable[[], int],
+        chance: random.Random,
+        concurrency: int,
+        poll_seconds: float,
+    ) -> None:
+        self._machinery = machinery
+        self._transact = transact
+        self._capabilities = capabilities
+        self._lanes = lanes
+        self._keeper = keeper
+        self._settler = settler
+        self._applier = applier
+        self._caller = caller
+        self._tasks = tasks
+        self._telemetry = telemetry
+        self._now_ms = now_ms
+        self._chance = chance
+        self._concurrency = concurrency
+        self._poll_seconds = poll_seconds
+        self._running = 0
+        self._turn = 0
+        self._next_poll = float("-inf")
+        self._blocked: dict[str, float] = {}
+        self.is_stopped = False
+
+    async def run(self) -> None:
+        """Dispatch until cancelled."""
+        while True:
+            self._lanes.wake.clear()
+            try:
+                busy = self._keeper.is_good and not self.is_stopped and await self._round()
+            except Exception as error:
+                if error_code(error) is None:
+                    raise
+                logger.warning("looking for work failed, trying again: %r", error)
+                await asyncio.sleep(PAUSE_SECONDS)
+                continue
+            if not busy:
+                await self._sleep()
+
+    def unblock(self, tag: str) -> None:
+        """A slot of this type's limit has become free."""
+        if self._blocked.pop(tag, None) is not None:
+            self._lanes.wake.set()
+
+    async def _round(self) -> bool:
+        """Look once at everything; whether to look again at once."""
+        loaded = await self._load()
+        fired = await self._fire()
+        for lane in self._lanes:
+            if lane.is_working and lane.has_inputs and lane.applying is None:
+                self._applier.begin(lane)
+        return await self._start() or loaded or fired
+
+    # ------------------------------------------------------------------------------------------- looking
+
+    async def _load(self) -> bool:
+        """Read the lanes into which something may have come, or of which little is loaded."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_poll:
+            self._next_poll = now + self._poll_seconds
+            for lane in self._lanes:
+                lane.dirty = True
+        lanes = [lane for lane in self._lanes if lane.needs_loading(self._concurrency)][:LANES_A_LOOK]
+        if not lanes:
+            return False
+        wanted = []
+        for lane in lanes:
+            wanted.append(lane.window.wants_more(self._concurrency) and (lane.dirty or not lane.at_end))
+            lane.dirty = False
+        try:
+            pages = await self._transact(_read_pages, self._machinery, list(zip(lanes, wanted, strict=True)))
+        except BaseException:
+            for lane in lanes:
+                lane.dirty = True
+            raise
+        for lane, page in zip(lanes, pages, strict=True):
+            if self._lanes.of(lane.lease) is lane:
+                take_page(lane, page)
+            if page.watch is not None:
+                self._follow(lane, page.watch)
+        return True
+
+    def _follow(self, lane: Lane, watch: Any) -> None:
+        """Look at a lane again when its watch fires. One that fails is as good as lost: there is the poll."""
+        loop = asyncio.get_running_loop()
+
+        def fired() -> None:
+            if lane.watch is watch:
+                lane.watch = None
+                lane.dirty = lane.dirty or _is_good(watch)
+                self._lanes.wake.set()
+
+        def on_ready(_watch: Any) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(fired)
+
+        if self._lanes.of(lane.lease) is lane:
+            watch.on_ready(on_ready)
+        else:
+            watch.cancel()
+
+    async def _fire(self) -> bool:
+        """Move the timers that are due."""
+        now_ms = self._now_ms()
+        more = False
+        for lane in self._lanes:
+            if not lane.is_working or lane.next_timer_ms is None or lane.next_timer_ms > now_ms:
+                continue
+            lane.next_timer_ms, lane.dirty = None, True
+            try:
+                fired = await self._transact(fire, self._machinery, lane.lease, now_ms)
+            except StaleLease:
+                self._lanes.lost(lane.lease.lane)
+                continue
+            self._telemetry.count("timers.fired", fired)
+            more = True
+        return more
+
+    # ------------------------------------------------------------------------------------------ starting
+
+    async def _start(self) -> bool:
+        """Start as much as there is room for; whether anything was taken in hand."""
+        works = self._take()
+        if not works:
+            return False
+        limiter = Limiter(self._machinery.keyspace, self._keeper.session, self._chance)
+        try:
+            started = await self._transact(start, self._machinery, self._capabilities, limiter, works, self._now_ms())
+        except BaseException:
+            for work in reversed(works):
+                self._put_back(work)
+            raise
+        self._begin(started)
+        return True
+
+    def _take(self) -> list[Work]:
+        """The works to start: in turn from each lane, in the order of the lane."""
+        room = 0 if self._settler.backlog >= MOST_UNSETTLED else self._concurrency - self._running
+        now, now_ms = asyncio.get_running_loop().time(), self._now_ms()
+        self._blocked = {tag: until for tag, until in self._blocked.items() if until > now}
+        lanes = [lane for lane in self._lanes if lane.is_working]
+        works: list[Work] = []
+        self._turn += 1
+        rotation = self._turn % max(1, len(lanes))
+        lanes = lanes[rotation:] + lanes[:rotation]
+        while lanes and len(works) < room:
+            for lane in list(lanes):
+                work = lane.window.take(now_ms, self._blocked.__contains__) if len(works) < room else None
+                if work is None:
+                    lanes.remove(lane)
+                    continue
+                lane.running[work] = None
+                works.append(work)
+        return works
+
+    def _put_back(self, work: Work) -> None:
+        lane = self._lanes.of(work.lease)
+        if lane is not None and lane.running.pop(work, work) is None:
+            lane.window.put_back(work)
+
+    def _begin(self, started: Started) -> None:
+        """Act on what the transaction decided."""
+        for work in started.stale:
+            self._lanes.lost(work.lane)
+        for work in started.gone:
+            lane = self._lanes.of(work.lease)
+            if lane is not None:
+                lane.running.pop(work, None)
+                lane.window.done(work)
+        for work in started.spent:
+            self._settle(work, None, WorkerLost("the worker was lost during the last attempt"))
+        for work, error in started.unreadable:
+            self._settle(work, None, error)
+        now = asyncio.get_running_loop().time()
+        for tag, (works, seconds) in started.denied.items():
+            self._blocked[tag] = now + seconds
+            for work in reversed(works):
+                self._put_back(work)
+        self._telemetry.count("actions.started", len(started.running))
+        for work in started.running:
+            lane = self._lanes.of(work.lease)
+            if lane is not None:
+                self._running += 1
+                lane.running[work] = self._tasks.spawn(self._work_on(work), f"{work.tag} of lane {work.lane}")
+
+    async def _work_on(self, work: Work) -> None:
+        """Make one attempt."""
+        handler = self._capabilities.by_tag[work.tag].handler
+        result: Any = None
+        error: BaseException | None = None
+        try:
+            result = await self._caller.call(handler, work)
+        except asyncio.CancelledError as cancelled:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # the lane is lost, or the worker is
+            error = cancelled
+        except Exception as raised:
+            error = raised
+        finally:
+            self._running -= 1
+            self._lanes.wake.set()
+        self._settle(work, result, error)
+
+    def _settle(self, work: Work, result: Any, error: BaseException | None) -> None:
+        retry = self._capabilities.by_tag[work.tag].handler.retry
+        if error is not None and work.action is None:
+            retry = replace(retry, final=(Exception,))  # what cannot be read will not get better
+        delay = retry.delay(max(1, work.progress.attempts), self._chance)
+        self._settler.put(Ending(work, retry, result, error, delay))
+
+    # ------------------------------------------------------------------------------------------ sleeping
+
+    async def _sleep(self) -> None:
+        """Wait until something changes, or falls due."""
+        seconds = self._seconds_to_next()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._lanes.wake.wait()
+        except TimeoutError:
+            pass
+
+    def _seconds_to_next(self) -> float:
+        loop_now, now_ms = asyncio.get_running_loop().time(), self._now_ms()
+        waits = [max(0.0, self._next_poll - loop_now), self._poll_seconds]
+        if self.is_stopped or not self._keeper.is_good:
+            return self._poll_seconds
+        waits += [until - loop_now for until in self._blocked.values()]
+        for lane in self._lanes:
+            due = [ms for ms in (lane.next_timer_ms, lane.window.next_due_ms()) if ms is not None]
+            waits += [(ms - now_ms) / 1000 for ms in due if lane.is_working]
+        return max(0.001, min(waits))
+
+
+def _read_pages(machinery: Machinery, lanes: list[tuple[Lane, bool]], tr: Any) -> list[Page]:
+    return [read_page(machinery, lane, wanted, tr) for lane, wanted in lanes]
+
+
+def _is_good(watch: Any) -> bool:
+    try:
+        watch.wait()
+    except Exception:
+        return False
+    return True

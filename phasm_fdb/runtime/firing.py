@@ -1,0 +1,62 @@
+"""Timers that fall due: their actions enter the lane, their inputs its inbox."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from phasm_fdb.database.ranges import rows
+from phasm_fdb.database.staged import Staged
+from phasm_fdb.inbox import Queued
+from phasm_fdb.keyspace import stamp_of
+from phasm_fdb.outbox import TransactionStamps
+from phasm_fdb.records import Progress, Record
+from phasm_fdb.runtime.lease import Lease, fence
+from phasm_fdb.transition import Machinery
+
+BATCH = 200
+
+
+def fire(machinery: Machinery, lease: Lease, now_ms: int, tr: Any) -> int:
+    """Move the timers of a lane that are due; how many it were, at most `BATCH`.
+
+    Raises:
+        StaleLease: the lane is lost; nothing was moved.
+    """
+    keys = machinery.keyspace
+    staged = Staged(tr)
+    fence(keys, staged, lease)
+    staged.exclusive = machinery.meta.load(staged).cached
+    stamps = TransactionStamps()
+    due = list(rows(tr.snapshot, *keys.timers(lease.lane, before=now_ms + 1), limit=BATCH))
+    dead = machinery.outbox.stillborn(tr.snapshot) if due else set()
+    contents = staged.read_many([key for key, _ in due])
+    fired = 0
+    for (key, _), content in zip(due, contents, strict=True):
+        if content is not None and stamp_of(key) not in dead:  # not cancelled since the look
+            _move(machinery, staged, stamps, lease.lane, key, Record.decode(content), now_ms)
+            fired += 1
+        staged.clear(key)
+    staged.flush(tr)
+    return len(due)
+
+
+def _move(
+    machinery: Machinery,
+    staged: Staged,
+    stamps: TransactionStamps,
+    lane: int,
+    key: bytes,
+    record: Record,
+    now_ms: int,
+) -> None:
+    keys, stamp = machinery.keyspace, stamp_of(key)
+    packed_id = record.packed(stamp)
+    if not record.is_input:
+        progress = record.progress or Progress(origin=key[-12:])
+        plain = Record(packed_id, record.raw, record.packed_key)
+        machinery.outbox.enter(staged, stamps, lane, plain, progress)
+        return
+    staged.clear(keys.id_row(packed_id))
+    if record.packed_id is not None:
+        staged.clear(keys.location_row(packed_id))
+    machinery.inbox.put(staged, stamps, lane, Queued(b"", record.raw, now_ms, None, record.packed_key))

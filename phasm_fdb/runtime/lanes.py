@@ -1,0 +1,177 @@
+"""The lanes that a worker holds: taken over, worked on, handed over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from phasm_fdb.database.transactional import error_code
+from phasm_fdb.errors import StaleLease
+from phasm_fdb.runtime.capabilities import Capabilities
+from phasm_fdb.runtime.lane import Lane
+from phasm_fdb.runtime.lease import Lease
+from phasm_fdb.runtime.membership import Presence, Survey, hand_over
+from phasm_fdb.runtime.takeover import take_over
+from phasm_fdb.runtime.tasks import Tasks
+from phasm_fdb.runtime.transacting import Transactor
+from phasm_fdb.transition import Machinery
+
+logger = logging.getLogger("phasm_fdb.worker")
+
+#: For how many lease times a lane that could not be emptied is not chosen to be handed over again.
+RELUCTANCE = 10
+PAUSE_SECONDS = 1.0
+
+
+class Lanes:
+    """All held lanes. Whoever changes something that others may wait for sets `wake`.
+
+    Args:
+        wake: there may be something to do.
+        changed: a lane may have become idle.
+    """
+
+    def __init__(
+        self,
+        machinery: Machinery,
+        transact: Transactor,
+        capabilities: Capabilities,
+        tasks: Tasks,
+        now_ms: Callable[[], int],
+        lease_seconds: float,
+        name: str,
+    ) -> None:
+        self._machinery = machinery
+        self._transact = transact
+        self._capabilities = capabilities
+        self._tasks = tasks
+        self._now_ms = now_ms
+        self._lease_seconds = lease_seconds
+        self._name = name
+        self._lanes: dict[int, Lane] = {}
+        self._said: set[str] = set()
+        self.session: Callable[[], bytes] = bytes
+        self.wake = asyncio.Event()
+        self.changed = asyncio.Event()
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(list(self._lanes.values()))
+
+    def of(self, lease: Lease) -> Lane | None:
+        """The lane that is held under this lease, if it still is."""
+        lane = self._lanes.get(lease.lane)
+        return lane if lane is not None and lane.lease == lease else None
+
+    @property
+    def are_idle(self) -> bool:
+        """Whether nothing of any lane is in the works."""
+        return all(lane.is_idle for lane in self)
+
+    def tell(self) -> None:
+        """Something has changed: whoever waits may look."""
+        self.wake.set()
+        self.changed.set()
+
+    # -------------------------------------------------------------------------------- what the keeper asks
+
+    def held(self) -> dict[int, Lease]:
+        return {number: lane.lease for number, lane in self._lanes.items()}
+
+    def gained(self, leases: list[Lease]) -> None:
+        for lease in leases:
+            capabilities = self._capabilities
+            lane = Lane(lease, self._machinery.keyspace, capabilities.is_limited, capabilities.knows)
+            self._lanes[lease.lane] = lane
+            self._tasks.spawn(self._open(lane), f"{self._name} takes lane {lease.lane}")
+
+    def lost(self, lane: int) -> None:
+        gone = self._lanes.pop(lane, None)
+        if gone is not None:
+            gone.close()
+            self.tell()
+
+    def give_back(self, count: int, survey: Survey) -> None:
+        now = asyncio.get_running_loop().time()
+        self._give_to_those_who_know(survey, now)
+        draining = [lane for lane in self if lane.draining_since is not None]
+        if not survey.resizing:
+            for lane in draining:
+                self._reconsider(lane, now)
+        candidates = [lane for lane in self if lane.draining_since is None]
+        candidates.sort(key=lambda lane: (lane.reluctant_until > now, len(lane.running)))
+        for lane in candidates[: max(0, count - len(draining))]:
+            self._drain(lane, None, now)
+
+    async def _open(self, lane: Lane) -> None:
+        """Resolve what is in doubt, and begin."""
+        while self.of(lane.lease) is lane:
+            try:
+                doubtful = await self._transact(take_over, self._machinery, lane.lease, self._now_ms())
+            except StaleLease:
+                self.lost(lane.lease.lane)
+            except Exception as error:
+                if error_code(error) is None:
+                    raise
+                logger.warning("lane %d could not be taken over, trying again: %r", lane.lease.lane, error)
+                await asyncio.sleep(PAUSE_SECONDS)
+            else:
+                if doubtful:
+                    logger.info("%d actions were in doubt", doubtful, extra=self._fields(lane))
+                lane.is_open = True
+                self.tell()
+                return
+
+    # ---------------------------------------------------------------------------------------- handing over
+
+    def _give_to_those_who_know(self, survey: Survey, now: float) -> None:
+        """Drain each lane that holds types which this worker does not know and another does, to that other."""
+        for lane in self:
+            self._say_unknown(lane)
+            if lane.draining_since is None and (lane.window.unknown or lane.unknown_inputs):
+                heir = self._heir(lane, survey)
+                if heir is not None:
+                    self._drain(lane, heir, now)
+
+    def _heir(self, lane: Lane, survey: Survey) -> bytes | None:
+        for session, row in sorted(survey.workers.items()):
+            presence = Presence.decode(row)
+            knows = lane.window.unknown & set(presence.actions) or lane.unknown_inputs & set(presence.inputs)
+            if session != self.session() and knows:
+                return session
+        return None
+
+    def _say_unknown(self, lane: Lane) -> None:
+        for tag in sorted((lane.window.unknown | lane.unknown_inputs) - self._said):
+            self._said.add(tag)
+            logger.warning(
+                "this worker has no handler for %s, and leaves it to others; said once", tag, extra=self._fields(lane)
+            )
+
+    def _drain(self, lane: Lane, heir: bytes | None, now: float) -> None:
+        lane.draining_since, lane.heir = now, heir
+        self._tasks.spawn(self._hand_over(lane), f"{self._name} hands over lane {lane.lease.lane}")
+
+    async def _hand_over(self, lane: Lane) -> None:
+        """Wait until nothing of the lane is in the works, and give it away."""
+        while not lane.is_idle:
+            self.changed.clear()
+            await self.changed.wait()
+            if lane.draining_since is None or self.of(lane.lease) is not lane:
+                return
+        await self._transact(hand_over, self._machinery.keyspace, lane.lease, lane.heir)
+        if self.of(lane.lease) is lane:
+            self.lost(lane.lease.lane)
+
+    def _reconsider(self, lane: Lane, now: float) -> None:
+        """Keep a lane that cannot be emptied in time: those behind a slow action should not have to wait for it."""
+        assert lane.draining_since is not None
+        if now - lane.draining_since >= self._lease_seconds and not lane.is_idle:
+            lane.draining_since = lane.heir = None
+            lane.reluctant_until = now + RELUCTANCE * self._lease_seconds
+            lane.dirty = True
+            self.tell()
+
+    def _fields(self, lane: Lane) -> dict[str, Any]:
+        return {"worker": self._name, "lane": lane.lease.lane, "machine": self._machinery.definition.name}

@@ -1,0 +1,54 @@
+"""A lane's lease: who holds the lane, under which fencing token.
+
+The token grows each time a lane changes hands. Every transaction that a worker makes for a lane reads the lease row:
+if it is not as the worker left it, another has taken the lane over, and the transaction writes nothing. The idea is
+Chubby's sequencers (Burrows, OSDI 2006, section 2.4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgpack
+
+from phasm_fdb.database.staged import Staged
+from phasm_fdb.errors import StaleLease
+from phasm_fdb.keyspace import Keyspace
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One holding of a lane.
+
+    Attributes:
+        lane: the lane.
+        token: the fencing token, larger than that of every holder before.
+        owner: the session of the worker that holds it; None if nobody does.
+    """
+
+    lane: int
+    token: int
+    owner: bytes | None
+
+    def encode(self) -> bytes:
+        return bytes(msgpack.packb([self.token, self.owner]))
+
+    @classmethod
+    def decode(cls, lane: int, data: bytes | None) -> Lease:
+        """The lease in a row; a lane that nobody ever held has the token 0."""
+        token, owner = (0, None) if data is None else msgpack.unpackb(data)
+        return cls(lane, token, owner)
+
+    def taken_by(self, session: bytes) -> Lease:
+        """The next holding of the lane."""
+        return Lease(self.lane, self.token + 1, session)
+
+    def given_back(self) -> Lease:
+        """The same lane with nobody holding it."""
+        return Lease(self.lane, self.token, None)
+
+
+def fence(keyspace: Keyspace, staged: Staged, lease: Lease) -> None:
+    """Raise StaleLease unless `lease` still holds its lane, and make the transaction conflict with its loss."""
+    if staged.read(keyspace.lease(lease.lane)) != lease.encode():
+        raise StaleLease(lease.lane, lease.token)

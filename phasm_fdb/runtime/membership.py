@@ -1,0 +1,158 @@
+"""Which workers are alive, and who holds which lane: the transactions by which workers agree on it.
+
+A worker has one row, in which it counts heartbeats. Others judge it by their own clocks: a row that has not changed
+for a lease time, as the observer measured it, is of a dead worker, and is removed. So clocks need not agree. A lane
+whose owner has no row is free to be claimed. A worker that finds its own row gone has been judged dead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from phasm_fdb.database.ranges import rows
+from phasm_fdb.database.staged import Staged
+from phasm_fdb.keyspace import Keyspace
+from phasm_fdb.resizing import wish
+from phasm_fdb.runtime.lease import Lease
+from phasm_fdb.transition import Machinery
+
+
+class Evicted(Exception):
+    """The worker was judged dead by another, and what it held is no longer its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A worker's row.
+
+    Attributes:
+        beat: how many heartbeats it has made.
+        name: for people to read.
+        actions: the action types that it has handlers for.
+        inputs: the input types that its machine knows.
+    """
+
+    beat: int
+    name: str
+    actions: tuple[str, ...]
+    inputs: tuple[str, ...]
+
+    def encode(self) -> bytes:
+        return bytes(msgpack.packb([self.beat, self.name, self.actions, self.inputs]))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Presence:
+        beat, name, actions, inputs = msgpack.unpackb(data)
+        return cls(beat, name, tuple(actions), tuple(inputs))
+
+    def next(self) -> Presence:
+        return Presence(self.beat + 1, self.name, self.actions, self.inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a worker saw of the others, at its last heartbeat.
+
+    Attributes:
+        lanes: how many lanes the layer has.
+        workers: the rows of all workers, by session.
+        leases: the leases, by lane; a lane without one was never held.
+        resizing: the layer is being resized: lanes are to be given back, and none is to be claimed.
+    """
+
+    lanes: int
+    workers: dict[bytes, bytes]
+    leases: dict[int, Lease]
+    resizing: bool
+
+    def lease(self, lane: int) -> Lease:
+        return self.leases.get(lane) or Lease(lane, 0, None)
+
+    def is_free(self, lane: int) -> bool:
+        """Whether nobody holds the lane, or a worker that is gone."""
+        owner = self.lease(lane).owner
+        return owner is None or owner not in self.workers
+
+
+def enter(keyspace: Keyspace, session: bytes, presence: Presence, tr: Any) -> None:
+    """Write a new worker's row."""
+    tr.set(keyspace.worker(session), presence.encode())
+
+
+def leave(keyspace: Keyspace, session: bytes, tr: Any) -> None:
+    """Remove a worker's row, which gives back all that it holds."""
+    tr.clear(keyspace.worker(session))
+
+
+def beat(machinery: Machinery, session: bytes, presence: Presence, tr: Any) -> Survey:
+    """Write a heartbeat, and look around.
+
+    The look is a snapshot, so that workers' heartbeats do not conflict with each other; whoever acts on it checks
+    again what it relies on.
+
+    Raises:
+        Evicted: the worker's row is gone.
+        KeyspaceError: the layer was upgraded beyond this worker's code.
+    """
+    keyspace = machinery.keyspace
+    own = keyspace.worker(session)
+    if Staged(tr).read(own) is None:
+        raise Evicted
+    tr.set(own, presence.encode())
+    lanes = machinery.meta.peek(Staged(tr.snapshot)).lanes
+    workers = {keyspace.session_of(key): value for key, value in rows(tr.snapshot, *keyspace.workers())}
+    leases = {}
+    for key, value in rows(tr.snapshot, *keyspace.leases()):
+        lane = keyspace.lane_of(key)
+        leases[lane] = Lease.decode(lane, value)
+    return Survey(lanes, workers, leases, wish(machinery, tr.snapshot) is not None)
+
+
+def evict(keyspace: Keyspace, dead: dict[bytes, bytes], tr: Any) -> list[bytes]:
+    """Remove the rows of workers that have not changed; those that did are alive after all."""
+    staged = Staged(tr)
+    evicted = [session for session, seen in dead.items() if staged.read(keyspace.worker(session)) == seen]
+    for session in evicted:
+        tr.clear(keyspace.worker(session))
+    return evicted
+
+
+def claim(machinery: Machinery, session: bytes, lanes: Iterable[int], tr: Any) -> list[Lease]:
+    """Take those of the lanes that are free, or were given to this worker.
+
+    Raises:
+        Evicted: the worker's row is gone.
+    """
+    keyspace = machinery.keyspace
+    staged = Staged(tr)
+    if staged.read(keyspace.worker(session)) is None:
+        raise Evicted
+    if wish(machinery, tr) is not None:
+        return []
+    count = machinery.meta.load(staged).lanes
+    claimed = []
+    for lane in lanes:
+        lease = Lease.decode(lane, staged.read(keyspace.lease(lane)))
+        if lane < count and _is_free(keyspace, staged, lease, session):
+            lease = lease.taken_by(session)
+            staged.set(keyspace.lease(lane), lease.encode())
+            claimed.append(lease)
+    staged.flush(tr)
+    return claimed
+
+
+def _is_free(keyspace: Keyspace, staged: Staged, lease: Lease, session: bytes) -> bool:
+    if lease.owner is None or lease.owner == session:
+        return True
+    return staged.read(keyspace.worker(lease.owner)) is None
+
+
+def hand_over(keyspace: Keyspace, lease: Lease, to: bytes | None, tr: Any) -> None:
+    """Give a lane to the worker `to`, or to whoever claims it; does nothing if it is not held any more."""
+    row = keyspace.lease(lease.lane)
+    if Staged(tr).read(row) == lease.encode():
+        tr.set(row, (lease.given_back() if to is None else lease.taken_by(to)).encode())

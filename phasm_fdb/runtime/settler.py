@@ -1,0 +1,137 @@
+"""The task that settles attempts, as many at once as there are."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+from phasm_fdb.database.transactional import error_code
+from phasm_fdb.runtime.batching import BatchSize
+from phasm_fdb.runtime.failing import Settled, Verdict, cause_of
+from phasm_fdb.runtime.lanes import Lanes
+from phasm_fdb.runtime.settling import Ending, settle
+from phasm_fdb.runtime.telemetry import Telemetry
+from phasm_fdb.runtime.transacting import Transactor
+from phasm_fdb.runtime.untracked import UntrackedQueue
+from phasm_fdb.transition import Machinery
+
+logger = logging.getLogger("phasm_fdb.worker")
+
+LARGEST_BATCH = 256
+PAUSE_SECONDS = 1.0
+
+#: transaction_too_large, key_too_large, value_too_large: the same writes never fit.
+TOO_LARGE = frozenset({2101, 2102, 2103})
+
+
+class Settler:
+    """Takes the endings of attempts and records them, in the order they came.
+
+    Args:
+        unblocked: called with the type of a limited action that has ended.
+    """
+
+    def __init__(
+        self,
+        machinery: Machinery,
+        transact: Transactor,
+        lanes: Lanes,
+        untracked: UntrackedQueue,
+        telemetry: Telemetry,
+        now_ms: Callable[[], int],
+        unblocked: Callable[[str], None],
+    ) -> None:
+        self._machinery = machinery
+        self._transact = transact
+        self._lanes = lanes
+        self._untracked = untracked
+        self._telemetry = telemetry
+        self._now_ms = now_ms
+        self._unblocked = unblocked
+        self._queue: deque[Ending] = deque()
+        self._filled = asyncio.Event()
+        self._size = BatchSize(LARGEST_BATCH)
+
+    @property
+    def backlog(self) -> int:
+        """How many endings wait."""
+        return len(self._queue)
+
+    def put(self, ending: Ending) -> None:
+        """Take the ending of an attempt."""
+        self._queue.append(ending)
+        self._filled.set()
+
+    async def run(self) -> None:
+        """Settle what comes, until cancelled."""
+        while True:
+            self._filled.clear()
+            if not self._queue:
+                await self._filled.wait()
+            batch = [self._queue.popleft() for _ in range(min(self._size.now, len(self._queue)))]
+            try:
+                settled, attempts = await self._transact.counted(settle, self._machinery, batch, self._now_ms())
+            except Exception as error:
+                if error_code(error) is None:
+                    raise
+                await self._not_settled(batch, error)
+                continue
+            self._size.went_through(len(batch), attempts)
+            for ending, one in zip(batch, settled, strict=True):
+                self._after(ending, one)
+            self._lanes.tell()
+
+    async def _not_settled(self, batch: list[Ending], error: Exception) -> None:
+        """The database refused a batch for good: try again with smaller ones, or later."""
+        if len(batch) == 1 and error_code(error) in TOO_LARGE:
+            refusal = RuntimeError(f"what follows from its result cannot be stored: {error}")
+            batch = [replace(batch[0], result=None, error=refusal)]
+        self._queue.extendleft(reversed(batch))
+        if error_code(error) not in TOO_LARGE or not self._size.failed():
+            logger.warning("results could not be recorded, trying again: %r", error)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    def _after(self, ending: Ending, settled: Settled) -> None:
+        """Let what was settled take effect in memory."""
+        work, verdict = ending.work, settled.verdict
+        self._count(ending, verdict)
+        if settled.applied is not None:
+            self._untracked.offer(settled.applied.untracked)
+        if work.slot is not None:
+            work.slot = None
+            self._unblocked(work.tag)
+        lane = self._lanes.of(work.lease)
+        if lane is None:
+            return
+        if verdict is Verdict.STALE:
+            self._lanes.lost(work.lane)
+            return
+        lane.running.pop(work, None)
+        if settled.in_place is not None:
+            work.progress = settled.in_place
+            lane.window.retry(work)
+        else:
+            lane.window.done(work)
+
+    def _count(self, ending: Ending, verdict: Verdict) -> None:
+        count = self._telemetry.count
+        if verdict is Verdict.COMPLETED:
+            count("transitions")
+            count("actions.completed")
+        elif verdict is Verdict.RETRIED:
+            count("actions.retried")
+        elif verdict is Verdict.BURIED:
+            count("dead_letters")
+        else:
+            count("actions.stale")
+        if ending.error is not None:
+            level = logging.ERROR if verdict is Verdict.BURIED else logging.WARNING
+            logger.log(
+                level,
+                "attempt %d at %s failed, and %s: %s",
+                *(ending.work.progress.attempts, ending.work.tag, verdict.value, cause_of(ending.error)),
+                extra={"lane": ending.work.lane, "action": ending.work.tag, "verdict": verdict.name},
+            )

@@ -1,0 +1,116 @@
+"""Starting actions: one transaction notes that they run, so that after a crash it is known which may have."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from phasm_fdb.database.staged import Staged
+from phasm_fdb.errors import CodecError, StaleLease
+from phasm_fdb.records import Progress, Record
+from phasm_fdb.runtime.capabilities import Capabilities
+from phasm_fdb.runtime.lease import fence
+from phasm_fdb.runtime.limit import Limiter, Permits
+from phasm_fdb.runtime.work import Work
+from phasm_fdb.transition import Machinery
+
+
+@dataclass(slots=True)
+class Started:
+    """What became of the works that were to be started.
+
+    Attributes:
+        running: their start is noted: call the handlers.
+        gone: cancelled since they were read.
+        stale: their lane is lost.
+        unreadable: their content does not decode, and why.
+        spent: their last attempt was under way when a worker was lost, and there are no more.
+        denied: at the limit of their type, and in how many seconds to try again, by type.
+    """
+
+    running: list[Work] = field(default_factory=list)
+    gone: list[Work] = field(default_factory=list)
+    stale: list[Work] = field(default_factory=list)
+    unreadable: list[tuple[Work, CodecError]] = field(default_factory=list)
+    spent: list[Work] = field(default_factory=list)
+    denied: dict[str, tuple[list[Work], float]] = field(default_factory=dict)
+
+
+def start(
+    machinery: Machinery,
+    capabilities: Capabilities,
+    limiter: Limiter,
+    works: Sequence[Work],
+    now_ms: int,
+    tr: Any,
+) -> Started:
+    """Note, in one transaction, that these works run from now on; the caller commits it and then calls the handlers."""
+    keys = machinery.keyspace
+    staged = Staged(tr)
+    started = Started()
+    contents = staged.read_many([work.row for work in works])
+    wanted: dict[str, list[Work]] = defaultdict(list)
+    for work, content in zip(works, contents, strict=True):
+        try:
+            fence(keys, staged, work.lease)
+        except StaleLease:
+            started.stale.append(work)
+            continue
+        if content is None:
+            started.gone.append(work)
+        else:
+            _sort(machinery, capabilities, work, Record.decode(content), started, wanted)
+    for tag, same_type in wanted.items():
+        permits = _permits(capabilities, limiter, tr, staged, tag, same_type)
+        for index, work in enumerate(same_type[: permits.count]):
+            work.slot = permits.slots[index] if permits.slots else None
+            work.progress = _begun(work, now_ms)
+            staged.set(keys.progress_row(work.lane, work.stamp), work.progress.encode())
+            started.running.append(work)
+        if permits.count < len(same_type):
+            started.denied[tag] = same_type[permits.count :], permits.retry_seconds
+    staged.flush(tr)
+    return started
+
+
+def _sort(
+    machinery: Machinery,
+    capabilities: Capabilities,
+    work: Work,
+    record: Record,
+    started: Started,
+    wanted: dict[str, list[Work]],
+) -> None:
+    """Decode a work, and decide whether it may be started."""
+    work.record = record
+    raw = record.raw if work.progress.instead is None else work.progress.instead
+    try:
+        work.action = machinery.definition.tracked.from_raw(raw)
+    except CodecError as error:
+        started.unreadable.append((work, error))
+        return
+    retry = capabilities.by_tag[work.tag].handler.retry
+    if retry.max_attempts is not None and work.progress.attempts >= retry.max_attempts:
+        started.spent.append(work)
+    else:
+        wanted[work.tag].append(work)
+
+
+def _permits(
+    capabilities: Capabilities, limiter: Limiter, tr: Any, staged: Staged, tag: str, works: Sequence[Work]
+) -> Permits:
+    capability = capabilities.by_tag[tag]
+    if capability.limit is None:
+        return Permits(len(works))
+    return limiter.take(tr, staged, capability.name, capability.limit, [work.row[-12:] for work in works])
+
+
+def _begun(work: Work, now_ms: int) -> Progress:
+    """The progress of a work with one more attempt begun. A retried body gives the same again."""
+    before = work.progress
+    if before.running:
+        return before
+    first_ms = before.first_ms if before.attempts else now_ms
+    return replace(before, attempts=before.attempts + 1, running=True, first_ms=first_ms, next_ms=0)

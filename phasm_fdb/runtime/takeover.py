@@ -1,0 +1,87 @@
+"""Taking a lane over: what its last worker may have started is in doubt, and the machine says how to go on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from phasm_fdb.actions import Actions, Tracked
+from phasm_fdb.database.staged import Staged
+from phasm_fdb.keys import pack_element
+from phasm_fdb.keyspace import stamp_of
+from phasm_fdb.meta import Stored
+from phasm_fdb.outbox import TransactionStamps
+from phasm_fdb.records import Progress, Record
+from phasm_fdb.runtime.lease import Lease, fence
+from phasm_fdb.transition import Machinery, view_of
+
+Row = tuple[bytes, Progress]
+
+
+def take_over(machinery: Machinery, lease: Lease, now_ms: int, tr: Any) -> int:
+    """Resolve what is in doubt in a lane, before anything of it is started.
+
+    For an id that the machine's `restore` emits, its action is run in place of the original one; an id that it
+    leaves out runs as it was; an id that only it knows becomes pending. `restore` reads a snapshot: it may not
+    conflict with all that goes on, and what it decides about an action is dropped if that is gone meanwhile.
+
+    Returns:
+        How many actions were in doubt.
+
+    Raises:
+        StaleLease: the lane is lost already.
+        RestoreError: the machine cannot resume.
+    """
+    staged = Staged(tr)
+    fence(machinery.keyspace, staged, lease)
+    doubtful = [
+        (key, progress)
+        for key, value in staged.rows(*machinery.keyspace.progress(lease.lane))
+        if (progress := Progress.decode(value)).running
+    ]
+    if not doubtful:
+        return 0
+    stored = machinery.meta.load(staged)
+    resumed = _restored(machinery, tr, stored)
+    for key, progress in doubtful:
+        _resolve(machinery, staged, lease.lane, (key, progress), resumed)
+    _add_unknown(machinery, staged, resumed, stored.lanes, now_ms)
+    staged.flush(tr)
+    return len(doubtful)
+
+
+def _restored(machinery: Machinery, tr: Any, stored: Stored) -> dict[bytes, Tracked[Any]]:
+    """What the machine's `restore` emits, by packed id."""
+    definition = machinery.definition
+    emitted = Actions(definition.machine.max_actions, definition.check_action)
+    definition.restore(view_of(machinery, tr.snapshot, set(stored.large), "restore"), emitted)
+    return {pack_element(action.id): action for action in emitted.tracked}
+
+
+def _resolve(machinery: Machinery, staged: Staged, lane: int, row: Row, resumed: dict[bytes, Tracked[Any]]) -> None:
+    """Let one action in doubt run again, as it was or as `restore` wants it."""
+    key, progress = row
+    stamp = stamp_of(key)
+    content = staged.read(machinery.keyspace.outbox_row(lane, stamp))
+    if content is None:
+        staged.clear(key)
+        return
+    record = Record.decode(content)
+    action = resumed.get(record.packed(stamp))
+    raw = record.raw if action is None else machinery.definition.tracked.to_raw(action.action)
+    instead = None if raw == record.raw else raw
+    if instead != progress.instead:
+        # Another call than the one that was under way: its attempts are counted anew.
+        progress = replace(progress, attempts=0)
+    staged.set(key, replace(progress, running=False, instead=instead).encode())
+
+
+def _add_unknown(
+    machinery: Machinery, staged: Staged, resumed: dict[bytes, Tracked[Any]], lanes: int, now_ms: int
+) -> None:
+    """Make pending what only the machine's state knows."""
+    stamps = TransactionStamps()
+    staged.read_many([machinery.keyspace.id_row(packed) for packed in resumed])
+    for packed, action in resumed.items():
+        if staged.read(machinery.keyspace.id_row(packed)) is None:
+            machinery.outbox.emit(staged, stamps, action, lanes, now_ms)

@@ -1,0 +1,113 @@
+"""Counting what a worker does: for itself, and for OpenTelemetry where that is installed.
+
+The OpenTelemetry API costs next to nothing while no SDK is set up, and is not needed to run: it is imported when the
+first worker is made, and if it is missing only the worker's own counts are kept.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+SCOPE = "phasm_fdb"
+
+#: What is counted, and in words.
+COUNTERS = {
+    "transitions": "inputs and results that a machine took",
+    "rejections": "submitted inputs that a machine refused",
+    "conflicts": "attempts at a transaction beyond its first",
+    "actions.started": "attempts at an action",
+    "actions.completed": "actions whose result was applied",
+    "actions.retried": "failed attempts that are made again",
+    "actions.stale": "results that came for an action that is not pending, or under a lost lease",
+    "dead_letters": "actions and inputs that were given up",
+    "untracked.run": "untracked actions that were run",
+    "untracked.failed": "untracked actions whose handler raised",
+    "untracked.dropped": "untracked actions that found the queue full",
+    "leases.claimed": "lanes that were taken",
+    "leases.takeovers": "lanes that were taken from a worker that died",
+    "timers.fired": "timers that fell due",
+}
+
+
+class Telemetry:
+    """What one worker counts and measures.
+
+    Attributes:
+        counts: by name (see `COUNTERS`), since the worker was made.
+
+    Args:
+        attributes: what tells this worker's numbers from those of others.
+    """
+
+    def __init__(self, attributes: dict[str, str]) -> None:
+        self.counts: collections.Counter[str] = collections.Counter()
+        self._attributes = attributes
+        self._api = _instruments()
+
+    def count(self, name: str, number: int = 1) -> None:
+        """Add to a counter."""
+        if number:
+            self.counts[name] += number
+            if self._api is not None:
+                self._api.counters[name].add(number, self._attributes)
+
+    def handled(self, action_type: str, seconds: float, outcome: str) -> None:
+        """Record how long a handler took, and whether it returned ("ok") or what it raised."""
+        if self._api is not None:
+            attributes = {**self._attributes, "phasm.action": action_type, "phasm.outcome": outcome}
+            self._api.handler_seconds.record(seconds, attributes)
+
+    @contextlib.contextmanager
+    def span(self, name: str, **attributes: Any) -> Iterator[None]:
+        """A span around a piece of work."""
+        if self._api is None:
+            yield
+            return
+        named = {f"phasm.{key}": value for key, value in attributes.items()}
+        with self._api.tracer.start_as_current_span(name, attributes={**self._attributes, **named}):
+            yield
+
+    def watch_lanes(self, look: Callable[[], Iterable[tuple[int, int, float]]]) -> None:
+        """Offer, for each lane of `look()`, how much of it is loaded and how old its oldest action is, in seconds."""
+        if self._api is not None:
+            self._api.watch_lanes(look, self._attributes)
+
+
+class _Instruments:
+    """The OpenTelemetry instruments, made once a process."""
+
+    def __init__(self, metrics: Any, trace: Any) -> None:
+        self._observation = metrics.Observation
+        self._meter = metrics.get_meter(SCOPE)
+        self.tracer = trace.get_tracer(SCOPE)
+        self.counters = {
+            name: self._meter.create_counter(f"phasm.{name}", description=text) for name, text in COUNTERS.items()
+        }
+        self.handler_seconds = self._meter.create_histogram(
+            "phasm.handler.duration", unit="s", description="how long handlers take"
+        )
+
+    def watch_lanes(self, look: Callable[[], Iterable[tuple[int, int, float]]], attributes: dict[str, str]) -> None:
+        def pending(_options: Any) -> list[Any]:
+            return [self._observation(count, {**attributes, "phasm.lane": lane}) for lane, count, _ in look()]
+
+        def oldest(_options: Any) -> list[Any]:
+            return [self._observation(age, {**attributes, "phasm.lane": lane}) for lane, _, age in look()]
+
+        self._meter.create_observable_gauge("phasm.lane.pending", [pending], description="actions loaded, by lane")
+        self._meter.create_observable_gauge(
+            "phasm.lane.oldest", [oldest], unit="s", description="age of the oldest action, by lane"
+        )
+
+
+@functools.cache
+def _instruments() -> _Instruments | None:
+    try:
+        from opentelemetry import metrics, trace
+    except ImportError:
+        return None
+    return _Instruments(metrics, trace)
