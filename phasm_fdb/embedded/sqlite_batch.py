@@ -8,14 +8,18 @@ undo (see `sqlite_history`).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from phasm_fdb.embedded.mutation import CLEAR, CLEAR_RANGE, SET, Mutation, apply_atomic
 
 UNDO_BYTES = 16 * 1024 * 1024
 """The most that the undo of one version may take. Clearing a larger range does not keep what it cleared."""
 
-_GET = "SELECT value FROM kv WHERE key = ?"
+GET_TOGETHER = 8
+"""How many values one statement reads: asking for them one by one would cost more than finding them."""
+
+_ONE = "(SELECT value FROM kv WHERE key = ?)"
+_GET = ["SELECT " + ", ".join([_ONE] * count) for count in range(1, GET_TOGETHER + 1)]
 _SET = "REPLACE INTO kv (key, value) VALUES (?, ?)"
 _CLEAR = "DELETE FROM kv WHERE key = ?"
 _RANGE = "SELECT key, value FROM kv WHERE key >= ? AND key < ?"
@@ -33,40 +37,41 @@ class Batch:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._changes: dict[bytes, bytes | None] = {}
+        self._flushed = False
         self._undo_bytes = 0
         self.undo: dict[bytes, bytes | None] | None = {}
 
-    def apply(self, mutations: Iterable[Mutation]) -> None:
+    def apply(self, mutations: Sequence[Mutation]) -> None:
         """Apply the mutations of one commit; versionstamps are in place already."""
+        self._remember_all({key for code, key, _ in mutations if code != CLEAR_RANGE})
         changes = self._changes
         for code, key, parameter in mutations:
-            if code == CLEAR_RANGE:
-                self._clear_range(key, parameter)
-                continue
-            old = changes[key] if key in changes else self._stored(key)
             if code == SET:
                 changes[key] = parameter
             elif code == CLEAR:
                 changes[key] = None
+            elif code == CLEAR_RANGE:
+                self._clear_range(key, parameter)
             else:
+                old = changes[key] if key in changes else self._stored(key)
                 changes[key] = apply_atomic(code, old, parameter)
 
     def flush(self) -> None:
         """Write what was collected."""
-        changes = self._changes.copy()
-        self._changes.clear()
+        changes = self._changes
         kept = [(key, value) for key, value in changes.items() if value is not None]
         if kept:
             self._connection.executemany(_SET, kept)
         if len(kept) < len(changes):
-            gone = [(key,) for key, value in changes.items() if value is None]
-            self._connection.executemany(_CLEAR, gone)
+            self._connection.executemany(_CLEAR, [(key,) for key in changes if changes[key] is None])
+        changes.clear()
+        self._flushed = True
 
     def _stored(self, key: bytes) -> bytes | None:
-        """The value in the file, remembered if this is the first change of `key`."""
-        row = self._connection.execute(_GET, (key,)).fetchone()
-        value: bytes | None = row[0] if row is not None else None
-        self._remember(key, value)
+        """The value of a key that is not among the collected changes."""
+        if not self._flushed and self.undo is not None:
+            return self.undo[key]
+        value: bytes | None = self._connection.execute(_GET[0], (key,)).fetchone()[0]
         return value
 
     def _clear_range(self, begin: bytes, end: bytes) -> None:
@@ -76,6 +81,20 @@ class Batch:
             if self.undo is None:
                 break
         self._connection.execute(_CLEAR_RANGE, (begin, end))
+
+    def _remember_all(self, keys: set[bytes]) -> None:
+        """Remember what is stored at keys that are about to change, unless an earlier change has done so.
+
+        A key that was in a range cleared before has been remembered there, or was absent then as it is now.
+        """
+        if self.undo is None:
+            return
+        new = [key for key in keys if key not in self.undo]
+        for start in range(0, len(new), GET_TOGETHER):
+            some = new[start : start + GET_TOGETHER]
+            values = self._connection.execute(_GET[len(some) - 1], some).fetchone()
+            for key, value in zip(some, values, strict=True):
+                self._remember(key, value)
 
     def _remember(self, key: bytes, value: bytes | None) -> None:
         if self.undo is None or key in self.undo:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from phasm_fdb.embedded import open_sqlite
+from phasm_fdb.embedded import open_sqlite, sqlite_commit, sqlite_connections, sqlite_format
 from phasm_fdb.embedded.mutation import CLEAR_RANGE, SET
 from phasm_fdb.embedded.sqlite import SqliteStore
 from phasm_fdb.embedded.sqlite_commit import LOCK_SECONDS
@@ -274,3 +274,37 @@ def test_a_fork_has_to_open_the_file_itself(stores: tuple[SqliteStore, SqliteSto
     assert all("opened before this process was forked" in message for message in messages)
     put(mine, b=b"still works in the parent")
     assert contents(mine) == {b"a": b"1", b"b": b"still works in the parent"}
+
+
+def test_an_open_transaction_does_not_keep_the_log_from_starting_over(
+    path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its reads are short SQLite reads, so a checkpoint finds nobody in its way."""
+    monkeypatch.setattr(sqlite_connections, "CHECKPOINT_PAGES", 50)
+    reader, writer = open_store(path, clock), open_store(path, clock)
+    put(writer, a=b"old")
+    snapshot = reader.snapshot()
+    assert snapshot.get(b"a") == b"old"
+    for number in range(500):
+        put(writer, a=b"%d" % number, filler=bytes(4096))
+    log = sqlite_format.companions(path)[0]
+    assert log.stat().st_size < 100 * sqlite_format.PAGE_SIZE
+    assert snapshot.get(b"a") == b"old"
+    reader.close()
+    writer.close()
+
+
+def test_a_log_that_readers_kept_long_is_started_over(
+    path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_connections, "CHECKPOINT_PAGES", 1_000_000)
+    monkeypatch.setattr(sqlite_commit, "RESTART_LOG_BYTES", 100 * sqlite_format.PAGE_SIZE)
+    store = open_store(path, clock)
+    sizes = []
+    for number in range(200):
+        put(store, a=b"%d" % number, filler=bytes(4096))
+        clock.now += 0.1
+        sizes.append(sqlite_format.companions(path)[0].stat().st_size)
+    # A log that is started over keeps its length; it only stops growing.
+    assert sizes[-1] == sizes[100] < 200 * sqlite_format.PAGE_SIZE
+    store.close()
