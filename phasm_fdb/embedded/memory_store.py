@@ -52,6 +52,8 @@ _FIRST_VERSION = 10_000_000
 _SAMPLES = 1000
 """How many pairs are weighed to estimate the size of a range."""
 
+_STRIDE = 7919
+
 _FORGET_LEAST = 16
 """How many old changes every commit drops, however small it is."""
 
@@ -303,13 +305,17 @@ class _MemorySnapshot:
             raise FDBError(TRANSACTION_TOO_OLD)
         with store._lock:
             first, last = store._keys.bisect_left(begin), store._keys.bisect_left(end)
-            step = max(1, (last - first) // _SAMPLES)
-            keys = (
-                store._keys.islice(first, last) if step == 1 else map(store._keys.__getitem__, range(first, last, step))
-            )
-            sizes = [len(key) + len(value) for key, value in self._pairs(keys)]
-            weighed = len(range(first, last, step))
-        return sum(sizes) * (last - first) // weighed if weighed else 0
+            count = last - first
+            if count <= _SAMPLES:
+                return self._weigh(store._keys.islice(first, last))
+            step = count // _SAMPLES
+            # Not every step-th key, lest sizes that repeat in step with it give a wrong picture.
+            places = (first + step * number + number * _STRIDE % step for number in range(_SAMPLES))
+            weight: int = self._weigh(map(store._keys.__getitem__, places))
+        return int(weight * count // _SAMPLES)
+
+    def _weigh(self, keys: Iterable[bytes]) -> int:
+        return sum(len(key) + len(value) for key, value in self._pairs(keys))
 
     def close(self) -> None:
         """See `Snapshot.close`."""

@@ -19,11 +19,14 @@ Row = tuple[bytes, bytes]
 _FIRST_PAGE, _LAST_PAGE = 32, 2048
 
 
+_SYSTEM_PREFIX = b"\xff/"
+_SYSTEM_KEYS = 2**62
+_SYSTEM_ROWS = 16
+"""How many of the made-up rows one read returns at most."""
+
+
 def _system_key(index: int) -> bytes:
-    return b"\xff/" + index.to_bytes(8, "big")
-
-
-_FIRST_SYSTEM_KEY = _system_key(0)
+    return _SYSTEM_PREFIX + index.to_bytes(8, "big")
 
 
 @dataclass(slots=True)
@@ -85,7 +88,12 @@ def read(snapshot: Snapshot, begin: Place, end: Place, limits: Limits, reverse: 
     high, high_ran_off = (end.key, False) if end.is_key else resolve(snapshot, end)
     if low >= high:
         return StoredRows([], to_begin=found.to_begin and not high_ran_off)
-    _fill(found, _all_keys(snapshot, low, high, reverse, limits.rows), limits)
+    if reverse:
+        _add_system_rows(found, low, high, limits, True)
+    if not found.more:
+        _fill(found, _user_rows(snapshot, low, high, reverse, limits.rows), limits)
+    if not reverse:
+        _add_system_rows(found, low, high, limits, False)
     if low_ran_off and low == b"" and not (reverse and found.more):
         found.to_begin = True
     return found
@@ -100,26 +108,29 @@ def _fill(found: StoredRows, rows: Iterator[Row], limits: Limits) -> None:
             return
 
 
-def _all_keys(snapshot: Snapshot, low: bytes, high: bytes, reverse: bool, wanted: int | None) -> Iterator[Row]:
-    """The user's rows and the made-up system rows of `[low, high)`."""
+def _user_rows(snapshot: Snapshot, low: bytes, high: bytes, reverse: bool, wanted: int | None) -> Iterator[Row]:
     first = _FIRST_PAGE if wanted is None else min(wanted, _LAST_PAGE)
-    if not reverse:
-        for page, _, _ in pages(snapshot, low, min(high, END), False, first):
-            yield from page
-        index = _system_index(low)
-        while _system_key(index) < high:
-            yield _system_key(index), b""
-            index += 1
-        return
-    if high > _FIRST_SYSTEM_KEY:
-        for index in range(_system_index(high) - 1, _system_index(low) - 1, -1):
-            yield _system_key(index), b""
-    for page, _, _ in pages(snapshot, low, min(high, END), True, first):
+    for page, _, _ in pages(snapshot, low, min(high, END), reverse, first):
         yield from page
+
+
+def _add_system_rows(found: StoredRows, low: bytes, high: bytes, limits: Limits, reverse: bool) -> None:
+    """Go on with the made-up rows of `[low, high)`; a few are as good as all, and `more` says that there
+    are more.
+    """
+    if high <= END or found.more:
+        return
+    numbers = range(_system_index(low), _system_index(high))
+    some = (numbers[::-1] if reverse else numbers)[:_SYSTEM_ROWS]
+    _fill(found, ((_system_key(number), b"") for number in some), limits)
+    found.more = found.more or len(numbers) > len(some)
 
 
 def _system_index(key: bytes) -> int:
     """The number of the first system key at or above `key`."""
-    if key <= _FIRST_SYSTEM_KEY:
+    if key <= _system_key(0):
         return 0
-    return int.from_bytes(key[2:10].ljust(8, b"\0"), "big") + (len(key) > len(_FIRST_SYSTEM_KEY))
+    if not key.startswith(_SYSTEM_PREFIX):
+        return _SYSTEM_KEYS
+    number = int.from_bytes(key[2:10].ljust(8, b"\0"), "big")
+    return number + (key > _system_key(number))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from phasm_fdb.embedded.memory_store import MemoryStore
 from phasm_fdb.embedded.mutation import ADD, CLEAR, CLEAR_RANGE, SET, Mutation
-from phasm_fdb.embedded.store import Committed, CommitRequest, Snapshot
+from phasm_fdb.embedded.store import CommitRequest, Committed, Snapshot
 from phasm_fdb.errors import DatabaseError, FDBError
 from tests.embedded.virtual_time import VirtualTime, code_of
 
