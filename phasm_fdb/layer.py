@@ -16,8 +16,8 @@ from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import is_transaction, run
 from phasm_fdb.dead_letters import DeadLetter, dead_letters, discard, requeue
-from phasm_fdb.definition import Definition
 from phasm_fdb.errors import MachineDefinitionError
+from phasm_fdb.guard import Mode, define
 from phasm_fdb.inbox import Inbox
 from phasm_fdb.keys import pack_element
 from phasm_fdb.keyspace import Keyspace
@@ -51,6 +51,9 @@ class Layer:
         checked: check the invariants (incrementally, where the machine has `check_changes`) before each commit.
         cache: how many recently used values to keep in memory, for a machine whose inputs mostly touch the same ones;
             0 for none. What is committed is never based on a stale value (see `phasm_fdb.cache`).
+        guard: "error" to raise a NondeterminismError where machine code reaches for a clock, chance or the outside
+            world, "warn" to warn, "off" for neither; None for the process's default, which is "off" (see
+            `phasm_fdb.guard`).
         clock: the time in seconds since the epoch; inputs are stamped with it and receipts expire by it.
         monotonic: a time in seconds that never goes back; cached values expire by it.
         token_bytes: gives that many random bytes, for the inputs that come without a request id.
@@ -68,6 +71,7 @@ class Layer:
         receipt_ttl_seconds: float = WEEK_SECONDS,
         checked: bool = False,
         cache: int = 0,
+        guard: Mode | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         token_bytes: Callable[[int], bytes] = os.urandom,
@@ -77,7 +81,7 @@ class Layer:
             raise MachineDefinitionError(f"cache is {cache}, and must not be negative")
         if receipt_ttl_seconds <= 0:
             raise MachineDefinitionError(f"receipt_ttl_seconds is {receipt_ttl_seconds}, and must be positive")
-        definition = Definition(machine)
+        definition = define(machine, guard)
         keyspace = Keyspace(subspace)
         self.machine = machine
         self.keyspace = keyspace
