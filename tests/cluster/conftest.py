@@ -17,8 +17,8 @@ def db(cluster_file: str) -> Any:
 
 
 @pytest.fixture
-def no_blocking(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail when the thread that runs the test would block in the binding."""
+def no_blocking(db: Any, subspace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail when the thread that runs the test would block in the binding, until `subspace` is cleared."""
     import fdb
 
     block_until_ready, loop_thread = fdb.Future.block_until_ready, threading.get_ident()

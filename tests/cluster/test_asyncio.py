@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from phasm_fdb import FDBError, Layer, aio, transactional
+from phasm_fdb.database.aio import settled
 from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.transactional import run
 from phasm_fdb.database.waiting import wait
@@ -100,7 +101,7 @@ async def test_cancelling_a_task_cancels_its_transaction(db: Any, subspace: Any)
     with pytest.raises(asyncio.CancelledError):
         await task
     with pytest.raises(FDBError) as caught:
-        await aio.settled(transactions[0].get(subspace.pack(("a",))))
+        await settled(transactions[0].get(subspace.pack(("a",))))
     assert caught.value.code == 1025
 
 
