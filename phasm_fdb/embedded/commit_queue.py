@@ -52,7 +52,10 @@ class MustWait(Exception):
     """The group cannot be written without waiting, and the caller said that it may not wait."""
 
 
-WriteGroup = Callable[[Sequence[QueuedCommit], bool], None]
+Afterwards = Callable[[], None]
+"""What is to be done when a group is decided and the lead passed on: it may call anything, and commit too."""
+
+WriteGroup = Callable[[Sequence[QueuedCommit], bool], Afterwards]
 """Decides every commit of a group. Told whether it may wait; raises MustWait, having done nothing, if not."""
 
 
@@ -144,7 +147,7 @@ class CommitQueue:
         """Write one group and pass the lead on; this thread has the lead."""
         group = self._take_group()
         try:
-            self._write(group, may_wait)
+            afterwards = self._write(group, may_wait)
         except MustWait:
             self._queue.extendleft(reversed(group))
             raise
@@ -153,7 +156,7 @@ class CommitQueue:
             decide(group, FDBError(COMMIT_UNKNOWN_RESULT, "the commit was interrupted"))
             self._finish(group)
             raise
-        self._finish(group)
+        self._finish(group, afterwards)
 
     def _take_group(self) -> list[QueuedCommit]:
         """The next commits of the queue: at least one, unless its thread was interrupted."""
@@ -166,12 +169,14 @@ class CommitQueue:
                 size += sum(len(key) + len(parameter) for _, key, parameter in entry.request.mutations)
         return group
 
-    def _finish(self, group: Sequence[QueuedCommit]) -> None:
+    def _finish(self, group: Sequence[QueuedCommit], afterwards: Afterwards | None = None) -> None:
         """Let the threads of a decided group go on, pass the lead on, then tell those that do not wait."""
         for entry in group:
             if entry.turn is not None:
                 entry.turn.release()
         self._pass_on()
+        if afterwards is not None:
+            afterwards()
         for entry in group:
             if entry.done is not None:
                 assert entry.outcome is not None

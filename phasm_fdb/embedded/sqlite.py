@@ -21,7 +21,7 @@ from phasm_fdb.embedded import sqlite_format
 from phasm_fdb.embedded.commit_queue import CommitQueue
 from phasm_fdb.embedded.database import Database
 from phasm_fdb.embedded.sqlite_commit import GroupWriter
-from phasm_fdb.embedded.sqlite_connections import Connections, Synchronous
+from phasm_fdb.embedded.sqlite_connections import Connections, Synchronous, is_open_here
 from phasm_fdb.embedded.sqlite_errors import is_locked, read_error
 from phasm_fdb.embedded.sqlite_history import OldValues
 from phasm_fdb.embedded.sqlite_watch import POLL_SECONDS, SqliteWatch, Watches
@@ -57,6 +57,10 @@ _PLACE = """
 """
 
 Pair = tuple[bytes, bytes]
+
+
+_opening = threading.Lock()
+"""Held from the look at whether this process has a file open until it has: see `is_open_here`."""
 
 
 class SqliteSnapshot:
@@ -171,6 +175,8 @@ class SqliteStore:
         return self.watches.add(key, value, fired)
 
     def close(self) -> None:
+        if not self._connections.usable:
+            return
         self._commits.close()
         self.watches.close()
         self._connections.close()
@@ -292,10 +298,12 @@ def _open_file(
     path: Path, synchronous: Synchronous, check: bool, wall_clock: Callable[[], float]
 ) -> tuple[Connections, float]:
     """The connections to a file that was checked, and the time from which its versions are counted."""
-    if not path.exists():
-        sqlite_format.create(path, wall_clock())
-    sqlite_format.require_ours(path)
-    connections = Connections(path, synchronous)
+    with _opening:
+        if not is_open_here(path):
+            if not path.exists():
+                sqlite_format.create(path, wall_clock())
+            sqlite_format.require_ours(path)
+        connections = Connections(path, synchronous)
     try:
         connection = connections.take()
         try:

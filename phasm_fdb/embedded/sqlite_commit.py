@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from phasm_fdb.embedded import sqlite_history
-from phasm_fdb.embedded.commit_queue import MustWait, QueuedCommit, decide
+from phasm_fdb.embedded.commit_queue import Afterwards, MustWait, QueuedCommit, decide
 from phasm_fdb.embedded.mutation import has_stamps, stamp_all, versionstamp
 from phasm_fdb.embedded.sqlite_batch import Batch
-from phasm_fdb.embedded.sqlite_connections import CHECKPOINT_PAGES, Connections
+from phasm_fdb.embedded.sqlite_connections import CHECKPOINT_PAGES, Connections, FileConnection
 from phasm_fdb.embedded.sqlite_errors import (
     OPERATION_CANCELLED,
     commit_error,
@@ -34,11 +34,11 @@ LOCK_SECONDS = 5.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PAUSE_GROWTH = 0.0002, 0.005, 1.5
 
 TIDY_VERSIONS = VERSIONS_PER_SECOND
-"""How often old history is deleted and the log looked at: rarely enough to cost a commit next to nothing."""
+"""How often old history is deleted: rarely enough to cost a commit next to nothing."""
 
-RESTART_LOG_BYTES = 4 * CHECKPOINT_PAGES * PAGE_SIZE
-"""Readers that overlap without a gap can keep SQLite from starting its log over. From this length on it is asked
-to wait for a gap.
+LONG_LOG_BYTES = 4 * CHECKPOINT_PAGES * PAGE_SIZE
+"""Readers that overlap without a gap can keep SQLite from starting its log over, so that it grows. A log of this
+length is cut off at the first moment without a reader.
 """
 
 _LATEST = "SELECT max(version) FROM history"
@@ -50,8 +50,7 @@ class GroupWriter:
     Args:
         connections: to the file.
         now: the time, in versions.
-        committed: told after each group, before anyone learns an outcome, which keys changed; None when that
-            is not known.
+        committed: told after each group which keys changed; None when that is not known.
         sleep: waits for so many seconds; used while another process holds the write lock.
     """
 
@@ -68,14 +67,24 @@ class GroupWriter:
         self._committed = committed
         self._sleep = sleep
         self._recent = RecentWrites()
-        self._tidied_at = now()
+        self._tidied_at = self._measured_at = now()
+        self._pages_unchecked = 0
+        """About how many pages were logged by commits that might not checkpoint, since the last that might."""
 
-    def write(self, group: Sequence[QueuedCommit], may_wait: bool) -> None:
-        """Decide every commit of the group.
+    def write(self, group: Sequence[QueuedCommit], may_wait: bool) -> Afterwards:
+        """Decide every commit of the group. What is returned tells `committed` what the group changed.
 
         Raises:
-            MustWait: another process holds the lock, and `may_wait` is false; nothing was decided.
+            MustWait: another process holds the lock, or it is time for a checkpoint, which syncs; and
+                `may_wait` is false; nothing was decided.
         """
+        if not may_wait and self._pages_unchecked > CHECKPOINT_PAGES:
+            raise MustWait
+        touched: list[Collection[bytes] | None] = []
+        self._write(group, may_wait, touched)
+        return lambda: [self._committed(keys) for keys in touched].clear()
+
+    def _write(self, group: Sequence[QueuedCommit], may_wait: bool, touched: list[Collection[bytes] | None]) -> None:
         try:
             self._connections.require_file()
             connection = self._connections.take()
@@ -86,17 +95,17 @@ class GroupWriter:
             decide(group, FDBError(OPERATION_CANCELLED, str(error)))
             return
         try:
+            connection.let_checkpoint(may_wait)
             self._begin(connection, may_wait)
-            touched = self._write_transaction(connection, group)
+            touched.append(self._write_transaction(connection, group))
+            self._keep_log_short(connection, may_wait, touched[-1])
         except sqlite3.Error as error:
-            self._failed(connection, group, error)
-            return
+            self._failed(connection, group, error, touched)
         except BaseException:
             self._recent = RecentWrites()
             raise
         finally:
             self._connections.give(connection)
-        self._committed(touched)
 
     def _begin(self, connection: sqlite3.Connection, may_wait: bool) -> None:
         """Open the write transaction, waiting for those of other processes."""
@@ -141,12 +150,11 @@ class GroupWriter:
             return ()
         batch.flush()
         sqlite_history.record(connection, version, keys, ranges, batch.undo)
-        tidy = now - self._tidied_at >= TIDY_VERSIONS
-        if tidy:
-            self._forget(connection, now)
+        if now - self._tidied_at >= TIDY_VERSIONS:
+            self._tidied_at = now
+            sqlite_history.forget(connection, now)
+            self._recent.forget(now)
         self._commit(connection, passed)
-        if tidy:
-            self._restart_log(connection)
         for order, entry in enumerate(passed):
             entry.outcome = Committed(version, order)
         return None if batch.undo is None else batch.undo.keys()
@@ -160,18 +168,6 @@ class GroupWriter:
             return TRANSACTION_TOO_OLD
         return self._recent.check(entry.since, request.read_keys, request.read_ranges)
 
-    def _forget(self, connection: sqlite3.Connection, now: int) -> None:
-        """Delete the history that no transaction needs any more."""
-        self._tidied_at = now
-        sqlite_history.forget(connection, now)
-        self._recent.forget(now)
-
-    def _restart_log(self, connection: sqlite3.Connection) -> None:
-        """Let the write-ahead log start over where overlapping readers have kept it from that for long."""
-        if self._connections.log_bytes() > RESTART_LOG_BYTES:
-            with contextlib.suppress(sqlite3.Error):  # the commit is done, and a later one tries again
-                connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-
     def _commit(self, connection: sqlite3.Connection, passed: Sequence[QueuedCommit]) -> None:
         try:
             connection.execute("COMMIT")
@@ -180,7 +176,26 @@ class GroupWriter:
                 decide(passed, commit_error(error, self._connections.path))
             raise
 
-    def _failed(self, connection: sqlite3.Connection, group: Sequence[QueuedCommit], error: sqlite3.Error) -> None:
+    def _keep_log_short(self, connection: FileConnection, may_wait: bool, touched: Collection[bytes] | None) -> None:
+        """Count what commits without a checkpoint have logged, and start over a log that has grown long."""
+        if not may_wait:
+            self._pages_unchecked += len(touched) + 2 if touched is not None else CHECKPOINT_PAGES
+            return
+        self._pages_unchecked = 0  # SQLite has seen to the checkpoint in the COMMIT, by the log's real length
+        now = self._now()
+        if now - self._measured_at >= TIDY_VERSIONS:
+            self._measured_at = now
+            if self._connections.log_bytes() > LONG_LOG_BYTES:
+                with contextlib.suppress(sqlite3.Error):  # the commit is done, and a later one tries again
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _failed(
+        self,
+        connection: sqlite3.Connection,
+        group: Sequence[QueuedCommit],
+        error: sqlite3.Error,
+        touched: list[Collection[bytes] | None],
+    ) -> None:
         """Decide what is undecided after an error before or in the COMMIT: nothing of it was written."""
         # The history in memory has taken in what was not committed: it is read again from the file.
         self._recent = RecentWrites()
@@ -191,7 +206,7 @@ class GroupWriter:
         if len(undecided) > 1 and not is_locked(error):
             # One commit too large for what room is left must not fail the others.
             for entry in undecided:
-                self.write([entry], may_wait=True)
+                self._write([entry], True, touched)
             return
         decide(undecided, write_error(error, self._connections.path))
 

@@ -33,6 +33,19 @@ written often only once, and sync less often; shorter ones recover faster.
 """
 CACHED_STATEMENTS = 64
 
+
+class FileConnection(sqlite3.Connection):
+    """A connection that knows whether its commits may checkpoint."""
+
+    _checkpoints = True
+
+    def let_checkpoint(self, allowed: bool) -> None:
+        """Whether a COMMIT may copy the log into the file, which waits for the disk."""
+        if allowed != self._checkpoints:
+            self.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES if allowed else 0}")
+            self._checkpoints = allowed
+
+
 _open: weakref.WeakSet[Connections] = weakref.WeakSet()
 _abandoned: list[sqlite3.Connection] = []
 """Connections inherited by a forked child. Closing one there could drop locks that the parent relies on."""
@@ -44,14 +57,14 @@ class Connections:
     def __init__(self, path: Path, synchronous: Synchronous) -> None:
         self.path = path
         self._synchronous = synchronous
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[FileConnection] = []
         self._unusable = ""
         self._identity = _identity(path)
         # Whoever forgets to close the database should not be told by a ResourceWarning of each connection.
         self._finalizer = weakref.finalize(self, _close_all, self._idle)
         _open.add(self)
 
-    def take(self) -> sqlite3.Connection:
+    def take(self) -> FileConnection:
         """A connection that nobody else has, with no transaction open.
 
         Raises:
@@ -68,12 +81,19 @@ class Connections:
         except sqlite3.Error as error:
             raise read_error(error, self.path) from error
 
-    def give(self, connection: sqlite3.Connection) -> None:
+    def give(self, connection: FileConnection) -> None:
         """Take back a connection; one in which a transaction is still open, or came too late, is closed."""
         if connection.in_transaction or self._unusable:
             connection.close()
         else:
             self._idle.append(connection)
+            if self._unusable:  # closed in between
+                _close_all(self._idle)
+
+    @property
+    def usable(self) -> bool:
+        """False once the database was closed, and in a process that was forked from the one that opened it."""
+        return not self._unusable
 
     def require_usable(self) -> None:
         """Raises what `take` would raise, for who has to wait for something before taking one."""
@@ -99,12 +119,11 @@ class Connections:
             return 0
 
     def close(self) -> None:
-        """Close what is idle now, and the rest when it is given back. A second call does nothing."""
-        if not self._unusable:
-            self._unusable = f"the database {self.path} is closed"
+        """Close what is idle now, and the rest when it is given back."""
+        self._unusable = f"the database {self.path} is closed"
         self._finalizer()
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> FileConnection:
         # mode=rw: a file that was deleted is an error, not a new database.
         connection = sqlite3.connect(
             f"{self.path.as_uri()}?mode=rw",
@@ -113,6 +132,7 @@ class Connections:
             isolation_level=None,
             check_same_thread=False,
             cached_statements=CACHED_STATEMENTS,
+            factory=FileConnection,
         )
         for setting in (
             f"synchronous = {self._synchronous}",
@@ -134,6 +154,16 @@ class Connections:
         self._idle.clear()
 
 
+def is_open_here(path: Path) -> bool:
+    """Whether this process has the file at `path` open.
+
+    If so, nobody here may open and close it by other means than SQLite: closing any descriptor of a file drops
+    all of the process's locks on it (https://sqlite.org/howtocorrupt.html, section 2.2).
+    """
+    identity = _identity(path)
+    return any(connections.usable and connections._identity == identity for connections in list(_open))
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     """What stays the same while a file exists under its name; None where there is no file."""
     try:
@@ -143,7 +173,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _close_all(connections: list[sqlite3.Connection]) -> None:
+def _close_all(connections: list[FileConnection]) -> None:
     while connections:
         with contextlib.suppress(sqlite3.Error):
             connections.pop().close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable
+from itertools import chain
 
 from phasm_fdb.embedded.helper_thread import HelperThread
 from phasm_fdb.embedded.sqlite_connections import Connections
@@ -20,6 +21,7 @@ from phasm_fdb.errors import DatabaseError, FDBError
 POLL_SECONDS = 0.01
 
 _LATEST = "SELECT max(version) FROM history"
+_OLDEST = "SELECT min(version) FROM history"
 _GET = "SELECT value FROM kv WHERE key = ?"
 
 
@@ -139,11 +141,11 @@ class Watches:
         newer = newer_undo(connection, self._seen)
         if not newer:
             return []
-        changed: list[SqliteWatch] = []
-        for _, undo in newer:
-            changed += self._changed(connection, self._touched(undo))
+        # After a long sleep, rows between may be gone: then any key may have changed.
+        missed = connection.execute(_OLDEST).fetchone()[0] > self._seen
+        touched = [self._touched(None if missed else undo) for _, undo in newer]
         self._seen = newer[-1][0]
-        return changed
+        return self._changed(connection, set(chain.from_iterable(touched)))
 
     def _touched(self, keys: Collection[bytes] | None) -> list[bytes]:
         """The watched ones of `keys`."""

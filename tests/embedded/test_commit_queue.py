@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from phasm_fdb.embedded import commit_queue
-from phasm_fdb.embedded.commit_queue import CommitQueue, MustWait, QueuedCommit
+from phasm_fdb.embedded.commit_queue import Afterwards, CommitQueue, MustWait, QueuedCommit
 from phasm_fdb.embedded.mutation import SET
 from phasm_fdb.embedded.store import CommitRequest, Committed
 from phasm_fdb.errors import FDBError
@@ -32,8 +32,9 @@ class Writer:
         self.gate = threading.Semaphore(0)
         self.gated = False
         self.must_wait = False
+        self.afterwards: Afterwards = lambda: None
 
-    def __call__(self, group: Sequence[QueuedCommit], may_wait: bool) -> None:
+    def __call__(self, group: Sequence[QueuedCommit], may_wait: bool) -> Afterwards:
         if self.must_wait and not may_wait:
             raise MustWait
         self.groups.append(len(group))
@@ -43,6 +44,7 @@ class Writer:
             assert self.gate.acquire(timeout=PATIENCE_SECONDS)
         for order, entry in enumerate(group):
             entry.outcome = Committed(len(self.groups), order)
+        return self.afterwards
 
 
 @pytest.fixture
@@ -175,7 +177,7 @@ def test_a_thread_passes_the_lead_to_the_helper_for_a_loop_s_commit(writer: Writ
 
 
 def test_an_interrupted_write_is_of_unknown_outcome(writer: Writer) -> None:
-    def interrupted(group: Sequence[QueuedCommit], may_wait: bool) -> None:
+    def interrupted(group: Sequence[QueuedCommit], may_wait: bool) -> Afterwards:
         raise KeyboardInterrupt
 
     queue = CommitQueue(interrupted, always_waits=True)
@@ -202,3 +204,18 @@ def test_close_waits_for_what_is_queued(writer: Writer) -> None:
     assert not closing.is_alive()
     committers.join()
     assert len(committers.told) == 2
+
+
+def test_what_follows_a_group_may_commit_itself(writer: Writer) -> None:
+    """A watch that fires may run anything: it is told when the lead is passed on, before the commit returns."""
+    queue = CommitQueue(writer, always_waits=True)
+    told: list[object] = []
+
+    def commit_once() -> None:
+        writer.afterwards = lambda: None
+        queue.commit(request(), 0, 0, told.append)
+
+    writer.afterwards = commit_once
+    queue.commit(request(), 0, 0, told.append)
+    assert told == [Committed(2, 0), Committed(1, 0)]
+    queue.close()

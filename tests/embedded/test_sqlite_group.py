@@ -12,7 +12,7 @@ from phasm_fdb.embedded.commit_queue import MustWait, QueuedCommit
 from phasm_fdb.embedded.mutation import ADD, SET, SET_VERSIONSTAMPED_KEY, Mutation
 from phasm_fdb.embedded.sqlite import SqliteStore
 from phasm_fdb.embedded.sqlite_commit import GroupWriter
-from phasm_fdb.embedded.sqlite_connections import Connections
+from phasm_fdb.embedded.sqlite_connections import Connections, FileConnection
 from phasm_fdb.embedded.store import WINDOW_VERSIONS, CommitRequest, Committed
 from phasm_fdb.errors import FDBError
 from tests.embedded.sqlite_help import ManualClock, contents, open_store
@@ -102,7 +102,7 @@ def test_a_group_of_which_none_passes_writes_nothing(
 ) -> None:
     version = store.snapshot().version
     group = [queued(store, [(SET, b"a", b"")], reads=[b"x"], taken_at=0)]
-    writer.write(group, True)
+    writer.write(group, True)()
     assert codes(group) == [1007]
     assert store.snapshot().version == version
     assert touched == [()]
@@ -132,7 +132,7 @@ def test_a_stamped_key_conflicts_like_any_other(store: SqliteStore, writer: Grou
 
 
 def test_it_says_what_changed(store: SqliteStore, writer: GroupWriter, touched: list[object]) -> None:
-    writer.write([queued(store, [(SET, b"a", b""), (SET, b"b", b"")]), queued(store, [(SET, b"a", b"1")])], True)
+    writer.write([queued(store, [(SET, b"a", b""), (SET, b"b", b"")]), queued(store, [(SET, b"a", b"1")])], True)()
     (keys,) = touched
     assert set(keys) == {b"a", b"b"}  # type: ignore[call-overload]
 
@@ -153,7 +153,7 @@ def test_who_may_not_wait_for_a_lock_does_not(store: SqliteStore, writer: GroupW
 class Cramped(Connections):
     """To a file that may have forty pages, which gives the error of a full disk."""
 
-    def take(self) -> sqlite3.Connection:
+    def take(self) -> FileConnection:
         connection = super().take()
         connection.execute("PRAGMA max_page_count = 40")
         return connection

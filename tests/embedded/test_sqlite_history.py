@@ -111,6 +111,22 @@ def test_a_superseded_version_is_readable_for_the_window(store: SqliteStore, clo
     assert store.snapshot().get(b"a") == b"new"
 
 
+def test_versions_of_a_busy_file_are_readable_for_the_window(
+    store: SqliteStore, other: SqliteStore, clock: ManualClock
+) -> None:
+    """While history is deleted behind them, by whichever process commits."""
+    written: list[tuple[float, int, bytes]] = []
+    for number in range(100):
+        value = b"%d" % number
+        written.append((clock.now, put(store if number % 2 else other, a=value), value))
+        clock.now += 0.2
+        for at, version, old in written:
+            superseded = at + 0.2 if version != written[-1][1] else clock.now
+            if clock.now - superseded <= WINDOW_SECONDS - 0.01:
+                assert store.snapshot(version).get(b"a") == old
+                assert other.snapshot(version).range(b"", END, 9, False) == [(b"a", old)]
+
+
 def test_a_snapshot_ends_with_the_window(store: SqliteStore, clock: ManualClock) -> None:
     put(store, a=b"1")
     snapshot = store.snapshot()
