@@ -76,12 +76,16 @@ class InvariantViolation(PhasmError):
         message: what does not hold, with the keys and values that show it.
         input: the input that would have led there, where there is one.
         changes: the keys that the transition wrote, by field name, where there was one.
+
+    Attributes:
+        difference: the rows that the transition would have changed, each with its value before and after.
     """
 
     def __init__(self, message: str, *, input: object = None, changes: object = None) -> None:
         super().__init__(message)
         self.input = input
         self.changes = changes
+        self.difference: tuple[Any, ...] = ()
 
 
 class NondeterminismError(PhasmError):
@@ -160,6 +164,14 @@ class ReadOnlyError(PhasmError):
 
 class DatabaseError(PhasmError):
     """The database cannot be opened or used; the message says what to do."""
+
+
+class ReplayError(DatabaseError):
+    """A history cannot be replayed: it has no beginning, or a gap; or there is no such snapshot or file."""
+
+
+class DamagedHistory(ReplayError):
+    """A snapshot or an exported history is not as it was written: a checksum is wrong, or the end is missing."""
 
 
 class KeyspaceError(DatabaseError):

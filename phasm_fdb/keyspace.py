@@ -20,6 +20,11 @@
     ("k", type, shard)             a token bucket of an action type's rate limit
     ("z",)                         how many lanes `resize` asked for, until that is done
     ("u", hour, token)             receipt of an input without a request id, for the layer's own retries
+    ("j", stamp)                   journal: an input that was decided, with a digest of its effects
+    ("j", stamp) n                 part n of an entry too large for one row
+    ("jn",)                        how many entries the journal ever had, and the sum of their checksums
+    ("js", version)                a snapshot of the state at this version is complete, and has so many parts
+    ("js", version, n)             part n of a snapshot
 
 A `stamp` is FoundationDB's versionstamp: ten bytes of commit order and two bytes of order within the transaction.
 Receipts are spread by a hash, so that request ids which grow do not make one hot shard; the outbox by its lanes.
@@ -33,7 +38,7 @@ from typing import Any
 from fdb.tuple import Versionstamp
 
 from phasm_fdb.errors import DatabaseError
-from phasm_fdb.keys import INCOMPLETE, after_prefix, pack, pack_element, unpack
+from phasm_fdb.keys import INCOMPLETE, VERSIONSTAMP_CODE, after_prefix, pack, pack_element, unpack
 
 STAMP_BYTES = 10
 HASH_BUCKETS = 256
@@ -76,6 +81,9 @@ class Keyspace:
         self._receipts = self._under("r")
         self._expiries = self._under("e")
         self._own_receipts = self._under("u")
+        self.journal = self._under("j")
+        self.journal_sum = self._under("jn")
+        self._snapshots = self._under("js")
 
     def _under(self, name: str) -> bytes:
         return self.prefix + pack_element(name)
@@ -212,6 +220,37 @@ class Keyspace:
     def own_receipts_before(self, hour: int) -> tuple[bytes, bytes]:
         """The range of the receipts of inputs without a request id from all hours before `hour`."""
         return self._own_receipts, self._own_receipts + pack_element(hour)
+
+    # ------------------------------------------------------------------------------------------- journal
+
+    def journal_row(self, number: int, part: int = 0) -> bytes:
+        """The row of a new journal entry, or of a part of it, as `set_versionstamped_key` takes it."""
+        row = self.journal + pack_element(Versionstamp.incomplete(number))
+        suffix = pack_element(part) if part else b""
+        return row + suffix + (len(row) - 12).to_bytes(4, "little")
+
+    def journal_stamp(self, row: bytes) -> bytes:
+        """The versionstamp (12 bytes) of a journal entry, from any of its rows."""
+        return row[len(self.journal) + 1 : len(self.journal) + 13]
+
+    def journal_from(self, version: int) -> bytes:
+        """Where the entries begin that were committed at this version or later."""
+        return self.journal + VERSIONSTAMP_CODE + version.to_bytes(8, "big")
+
+    def snapshot(self, version: int) -> bytes:
+        return self._snapshots + pack_element(version)
+
+    def snapshot_part(self, version: int, part: int) -> bytes:
+        return self.snapshot(version) + pack_element(part)
+
+    def snapshots(self) -> tuple[bytes, bytes]:
+        """The range of all snapshots and their parts."""
+        return self._snapshots, self._snapshots + b"\xff"
+
+    def snapshot_of(self, row: bytes) -> tuple[int, bool]:
+        """The version of a snapshot's row, and whether it is the one that says that the snapshot is complete."""
+        elements = unpack(row[len(self._snapshots) :])
+        return int(elements[0]), len(elements) == 1
 
 
 def _bucket(packed_request_id: bytes) -> bytes:

@@ -19,6 +19,7 @@ from phasm_fdb.dead_letters import DeadLetter, dead_letters, discard, requeue
 from phasm_fdb.errors import MachineDefinitionError
 from phasm_fdb.guard import Mode, define
 from phasm_fdb.inbox import Inbox
+from phasm_fdb.journal.journal import Journal
 from phasm_fdb.keys import pack_element
 from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.machine import Normal, StateMachine, TrackedActionCompleted
@@ -29,6 +30,7 @@ from phasm_fdb.own_transaction import OwnTransaction
 from phasm_fdb.receipts import HOUR_SECONDS, Applied, Receipt, Receipts
 from phasm_fdb.submission import outcome, submit
 from phasm_fdb.transition import Input, Machinery, transition, view_of
+from phasm_fdb.verification import Verifier
 
 T = TypeVar("T")
 
@@ -49,6 +51,10 @@ class Layer:
         lanes: into how many lanes the outbox of a new keyspace is spread; an existing one keeps its number.
         receipt_ttl_seconds: how long the outcome of a request id is remembered at least.
         checked: check the invariants (incrementally, where the machine has `check_changes`) before each commit.
+        verify: the share of transitions, from 0 to 1, that run twice on the same state and have to decide the same.
+        journal: append every input, applied or refused, to the journal, from where `phasm replay` replays it. Then all
+            processes do, also those that were not told to, until `stop_journal`.
+        journal_retention_seconds: how long `sweep` leaves journal entries and snapshots at least; None for ever.
         cache: how many recently used values to keep in memory, for a machine whose inputs mostly touch the same ones;
             0 for none. What is committed is never based on a stale value (see `phasm_fdb.cache`).
         guard: "error" to raise a NondeterminismError where machine code reaches for a clock, chance or the outside
@@ -70,6 +76,9 @@ class Layer:
         lanes: int = DEFAULT_LANES,
         receipt_ttl_seconds: float = WEEK_SECONDS,
         checked: bool = False,
+        verify: float = 0.0,
+        journal: bool = False,
+        journal_retention_seconds: float | None = None,
         cache: int = 0,
         guard: Mode | None = None,
         clock: Callable[[], float] = time.time,
@@ -81,18 +90,24 @@ class Layer:
             raise MachineDefinitionError(f"cache is {cache}, and must not be negative")
         if receipt_ttl_seconds <= 0:
             raise MachineDefinitionError(f"receipt_ttl_seconds is {receipt_ttl_seconds}, and must be positive")
+        if not 0 <= verify <= 1:
+            raise MachineDefinitionError(f"verify is {verify}, and must be a share from 0 to 1")
         definition = define(machine, guard)
         keyspace = Keyspace(subspace)
         self.machine = machine
         self.keyspace = keyspace
+        meta = Meta(keyspace, definition, lanes)
         self._machinery = Machinery(
             definition,
             keyspace,
-            Meta(keyspace, definition, lanes),
+            meta,
             Outbox(keyspace, definition.tracked),
             Receipts(keyspace, definition, receipt_ttl_seconds),
             Inbox(keyspace),
+            Journal(keyspace, definition, meta, journal, journal_retention_seconds),
             checked,
+            Verifier(definition, keyspace, verify) if verify else None,
+            watched=journal or verify > 0,
         )
         self._clock = clock
         self._token_bytes = token_bytes

@@ -31,6 +31,7 @@ class Stored:
         large: the fields that may hold values of more than one row.
         migrating: the version that the state is being migrated from; 0 when it is not.
         cached: some process keeps values in memory, so every transition writes exclusively.
+        journal: every process appends what it decides to the journal.
     """
 
     format: int
@@ -40,6 +41,7 @@ class Stored:
     large: tuple[str, ...] = ()
     migrating: int = 0
     cached: bool = False
+    journal: bool = False
 
 
 class Meta:

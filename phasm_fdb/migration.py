@@ -11,9 +11,10 @@ from typing import Any
 
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import run
+from phasm_fdb.deciding import space_of
 from phasm_fdb.errors import KeyspaceError
 from phasm_fdb.outbox import TransactionStamps
-from phasm_fdb.transition import Machinery, space_of
+from phasm_fdb.transition import Machinery
 
 
 def migrate(machinery: Machinery, db: Any) -> int:
@@ -55,8 +56,9 @@ def _batch(machinery: Machinery, tr: Any) -> bool:
             "upgrade this process"
         )
     from_version = stored.migrating or stored.schema
-    large = set(stored.large)
-    state = machinery.definition.state_class(space_of(machinery.keyspace, staged, large, TransactionStamps()))
+    large, stamps = set(stored.large), TransactionStamps()
+    machinery.journal.migrated(staged, stored, stamps, from_version)
+    state = machinery.definition.state_class(space_of(machinery.keyspace, staged, large, stamps))
     more = machinery.definition.migrate(state, from_version)
     reached = from_version if more else from_version + 1
     migrating = reached if reached < target else 0

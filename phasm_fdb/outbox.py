@@ -38,10 +38,17 @@ class TransactionStamps:
 
     FoundationDB cannot read back what a transaction has versionstamped, so actions emitted earlier in the same
     transaction are remembered here.
+
+    Args:
+        first: the first number to give out.
+
+    Attributes:
+        journaled: whether anything was appended to the journal.
     """
 
-    def __init__(self) -> None:
-        self._next = 0
+    def __init__(self, first: int = 0) -> None:
+        self._next = first
+        self.journaled = False
         self.read_version: int | None = None
         self.emitted: dict[bytes, tuple[int, int, Tracked[Any] | Later[Any]]] = {}
 

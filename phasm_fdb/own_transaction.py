@@ -7,9 +7,13 @@ from typing import Any
 from phasm_fdb.cache import Cache, CachedReader
 from phasm_fdb.database.transactional import Attempts, error_code, run
 from phasm_fdb.database.waiting import wait
+from phasm_fdb.errors import TransitionError
 from phasm_fdb.outbox import TransactionStamps
 from phasm_fdb.receipts import Applied, Receipt
 from phasm_fdb.transition import Input, Machinery, transition
+
+#: Stands for the outcome of an attempt that ends in a TransitionError.
+_REJECTED = Applied()
 
 
 class OwnTransaction:
@@ -33,15 +37,30 @@ class OwnTransaction:
         self._versionstamp: Any = None
         self._reader: CachedReader | None = None
         self._read_version: int | None = None
+        self._stamps = TransactionStamps()
+        self._rejection: TransitionError | None = None
 
     def run(self, db: Any) -> Applied:
         """Apply the input; raises what `transition` raises, and the database's final error."""
         applied = run(db, self._attempt, self._attempts)
+        if self._rejection is not None:
+            raise self._rejection
         if self._reader is not None:
             self._reader.committed(self._read_version)
         return applied if self._versionstamp is None else applied.completed(wait(self._versionstamp))
 
     def _attempt(self, tr: Any) -> Applied:
+        """Apply the input; a rejection that was journaled is kept, so that the journal entry is committed alone."""
+        self._rejection = None
+        try:
+            return self._decide(tr)
+        except TransitionError as rejection:
+            if not self._stamps.journaled:
+                raise
+            self._rejection = rejection
+            return _REJECTED
+
+    def _decide(self, tr: Any) -> Applied:
         if self._reader is not None:
             self._reader.failed()
         if self._cache is None:
@@ -62,7 +81,7 @@ class OwnTransaction:
         return applied
 
     def _apply(self, tr: Any, reader: CachedReader | None) -> Applied:
-        stamps = TransactionStamps()
+        self._stamps = stamps = TransactionStamps()
         repeated = self._may_be_repeated or self._attempts.maybe_committed
         applied = transition(self._machinery, tr, stamps, self._input, self._receipt, repeated, reader)
         self._versionstamp = tr.get_versionstamp() if stamps.used and not applied.repeated else None

@@ -9,25 +9,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from phasm_fdb.actions import Actions
 from phasm_fdb.cache import CachedReader
 from phasm_fdb.database.staged import Staged
+from phasm_fdb.deciding import Input, decide, space_of
 from phasm_fdb.definition import Definition
-from phasm_fdb.fields.field import Space
+from phasm_fdb.describing import changes_of
+from phasm_fdb.errors import InvariantViolation
 from phasm_fdb.inbox import Inbox
+from phasm_fdb.journal.journal import Journal
 from phasm_fdb.keyspace import Keyspace
-from phasm_fdb.machine import Normal, TrackedActionCompleted
+from phasm_fdb.machine import TrackedActionCompleted
 from phasm_fdb.meta import Meta
 from phasm_fdb.outbox import Outbox, TransactionStamps
 from phasm_fdb.receipts import Applied, Receipt, Receipts
+from phasm_fdb.safeguards import decide_with_safeguards
 from phasm_fdb.state import Changes
+from phasm_fdb.verification import Verifier
 
-Input = Normal[Any] | TrackedActionCompleted[Any]
+__all__ = ["Input", "Machinery", "transition", "view_of"]
+
+#: How many changes an invariant's violation names in its notes.
+MOST_NOTED = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Machinery:
-    """The parts of a layer that a transition needs."""
+    """The parts of a layer that a transition needs.
+
+    Attributes:
+        checked: check the invariants before each commit.
+        verifier: runs some transitions twice, if it is not None.
+        watched: this process verifies, or wants a journal.
+    """
 
     definition: Definition
     keyspace: Keyspace
@@ -35,7 +48,10 @@ class Machinery:
     outbox: Outbox
     receipts: Receipts
     inbox: Inbox
+    journal: Journal
     checked: bool
+    verifier: Verifier | None
+    watched: bool
 
 
 def transition(
@@ -57,9 +73,11 @@ def transition(
         cached: reads this transaction through a cache.
 
     Raises:
-        StaleCompletion, TransitionError, InvariantViolation, or whatever `stf` raises; nothing is written then.
+        StaleCompletion, TransitionError, InvariantViolation, NondeterminismError, or whatever `stf` raises; nothing is
+        written then, except that a TransitionError is written to the journal, where there is one.
     """
-    staged = Staged(base if cached is None else cached)
+    reader = base if cached is None else cached
+    staged = Staged(reader)
     stored = machinery.meta.load(staged)
     staged.exclusive = stored.cached
     if receipt is not None and may_be_repeated:
@@ -70,13 +88,13 @@ def transition(
         machinery.outbox.require(staged, input.id)
 
     definition = machinery.definition
-    actions = Actions(definition.machine.max_actions, definition.check_action, stamps.next_user_version)
     large = set(stored.large)
-    state = definition.state_class(space_of(machinery.keyspace, staged, large, stamps))
-    reply = definition.stf(state, input, actions)
+    if machinery.watched or stored.journal:
+        reply, actions, stored = decide_with_safeguards(machinery, base, reader, staged, stored, large, stamps, input)
+    else:
+        reply, actions = decide(definition, machinery.keyspace, staged, large, stamps, input)
     if machinery.checked:
-        changes = Changes(definition.state_class.fields, machinery.keyspace.state, staged)
-        definition.check_changes(view_of(machinery, staged, large, "check_changes"), changes, input)
+        _check(machinery, reader, staged, large, input)
 
     if isinstance(input, TrackedActionCompleted):
         machinery.outbox.remove(staged, stamps, input.id)
@@ -96,9 +114,20 @@ def transition(
     return applied
 
 
-def space_of(keyspace: Keyspace, staged: Staged, large: set[str], stamps: TransactionStamps) -> Space:
-    """Where the machine's state lies over a staged view."""
-    return Space(staged, keyspace.state, keyspace.overflow, large, stamps.next_user_version)
+def _check(machinery: Machinery, reader: Any, staged: Staged, large: set[str], input: Input) -> None:
+    """Check the invariants on the staged state; a violation holds the input and what it would have changed."""
+    definition, keyspace = machinery.definition, machinery.keyspace
+    changes = Changes(definition.state_class.fields, keyspace.state, staged)
+    try:
+        definition.check_changes(view_of(machinery, staged, large, "check_changes"), changes, input)
+    except InvariantViolation as violation:
+        violation.difference = changes_of(definition, keyspace, reader, staged)
+        violation.add_note(f"after {input!r}, which would have changed")
+        for change in violation.difference[:MOST_NOTED]:
+            violation.add_note(f"  {change}")
+        if len(violation.difference) > MOST_NOTED:
+            violation.add_note(f"  and {len(violation.difference) - MOST_NOTED} more")
+        raise
 
 
 def view_of(machinery: Machinery, base: Any, large: set[str], place: str) -> Any:

@@ -251,6 +251,10 @@ class Staged:
         """The keys that were set, with their values, or cleared (None), one by one."""
         return self._writes
 
+    def added(self) -> dict[bytes, int]:
+        """What was added to keys that were not read for it."""
+        return self._adds
+
     def written_keys(self) -> list[bytes]:
         """The keys that were set, cleared or added to, in the order of their first write."""
         return [*self._writes, *self._adds]

@@ -1,0 +1,128 @@
+"""What an input led to, in one canonical form: two runs decided the same if these bytes are the same.
+
+Keys are taken without the layer's prefix, so the form is the same wherever the layer lies. A versionstamp that the
+commit fills in shows as ten 0xff bytes, as it does in the machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from phasm_fdb.actions import Actions, Later, Tracked, Untracked
+from phasm_fdb.database.staged import Staged
+from phasm_fdb.definition import Definition
+from phasm_fdb.errors import CodecError, TransitionError
+from phasm_fdb.keys import pack_element
+from phasm_fdb.keyspace import Keyspace
+
+#: A part up to this size stands for itself: it is hardly longer than its digest, and says more.
+SMALL_BYTES = 256
+#: MessagePack never begins a value with this byte: behind it lies the digest of a part.
+DIGEST = b"\xc1"
+DIGEST_BYTES = 16
+MAX_REASON = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """The effects of an input that was applied, each part as MessagePack.
+
+    Attributes:
+        reply: what `stf` returned.
+        actions: what it emitted, in order, and the ids that it cancelled.
+        writes: what it changed of the state.
+    """
+
+    reply: bytes
+    actions: bytes
+    writes: bytes
+
+    def summary(self) -> tuple[bytes, ...]:
+        """The parts, each whole where it is small and else as a digest."""
+        return tuple(_summarized(part) for part in (self.reply, self.actions, self.writes))
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The effect of an input that the machine refused.
+
+    Attributes:
+        kind: the class name of the TransitionError.
+        reason: its message, at most 2,000 characters.
+    """
+
+    kind: str
+    reason: str
+
+    @classmethod
+    def of(cls, rejection: TransitionError) -> Refusal:
+        """The refusal that this error is."""
+        return cls(type(rejection).__name__, _printable(str(rejection))[:MAX_REASON])
+
+    def summary(self) -> tuple[str, ...]:
+        """As it is recorded."""
+        return (self.kind, self.reason)
+
+
+Outcome = Effects | Refusal
+
+
+def effects_of(definition: Definition, keyspace: Keyspace, staged: Staged, reply: Any, actions: Actions) -> Effects:
+    """The effects of a run of `stf` that returned.
+
+    Raises:
+        CodecError: the reply is not of the declared type.
+    """
+    emitted = [_action(definition, action) for action in actions]
+    cancelled = [pack_element(id) for id in actions.cancelled]
+    return Effects(
+        packed(definition.replies.to_raw(reply), definition.replies.where),
+        packed([emitted, cancelled], "the actions"),
+        msgpack.packb(_writes(keyspace, staged)),
+    )
+
+
+def packed(raw: Any, where: str) -> bytes:
+    """What a codec's `to_raw` gave as MessagePack; raises a CodecError if it cannot be encoded."""
+    try:
+        return bytes(msgpack.packb(raw))
+    except (ValueError, OverflowError, UnicodeEncodeError) as error:
+        raise CodecError(f"{where}: {raw!r} cannot be encoded: {error}") from error
+
+
+def _action(definition: Definition, action: Tracked[Any] | Untracked[Any] | Later[Any]) -> list[Any]:
+    if isinstance(action, Untracked):
+        return ["Untracked", definition.untracked.to_raw(action.action)]
+    if isinstance(action, Tracked):
+        kind, raw = "Tracked", definition.tracked.to_raw(action.action)
+    else:
+        kind, raw = "Later", definition.inputs.to_raw(action.payload)
+    packed_key = None if action.ordering_key is None else pack_element(action.ordering_key)
+    return [kind, raw, pack_element(action.id), packed_key, action.after, action.at]
+
+
+def _writes(keyspace: Keyspace, staged: Staged) -> list[Any]:
+    """The rows that were set or cleared, the ranges that were cleared, and what was added, each in key order.
+
+    Ranges of the parts of large values are left out: whether they have to be cleared depends on what is known about
+    a row besides its value, and nobody sees it.
+    """
+    cut = len(keyspace.prefix)
+    spaces = (keyspace.state, keyspace.overflow)
+    rows = sorted([key[cut:], value] for key, value in staged.written().items() if key.startswith(spaces))
+    cleared = sorted([begin[cut:], end[cut:]] for begin, end in staged.cleared_ranges() if begin.startswith(spaces[0]))
+    added = sorted([key[cut:], delta] for key, delta in staged.added().items() if key.startswith(spaces[0]))
+    return [rows, cleared, added]
+
+
+def _summarized(part: bytes) -> bytes:
+    return part if len(part) <= SMALL_BYTES else DIGEST + hashlib.blake2b(part, digest_size=DIGEST_BYTES).digest()
+
+
+def _printable(text: str) -> str:
+    """The text without lone surrogates, which have no stored form."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,96 @@
+"""One record of the journal."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgpack
+
+from phasm_fdb.deciding import Input
+from phasm_fdb.definition import Definition
+from phasm_fdb.effects import Effects, Outcome, packed
+from phasm_fdb.errors import DamagedHistory
+from phasm_fdb.keys import pack_element, unpack
+from phasm_fdb.machine import Normal, TrackedActionCompleted
+
+Kind = Literal["input", "completion", "on", "migrated"]
+
+CHECKSUM_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What happened to the state at one versionstamp.
+
+    Attributes:
+        kind: "input" or "completion" for what the machine decided; "on" where the journal was switched on, and
+            "migrated" where a batch of a migration changed the state.
+        number: the last two bytes of the versionstamp. The numbers behind it belong to what the input led to.
+        at: the time of the input, in milliseconds since the epoch.
+        packed_id: the request id, or the id of the completed action.
+        raw: the payload or result, undecoded: it may be of a type that only another version of the code knows.
+        applied: the machine took it; False if it refused it.
+        summary: of its effects, as `Outcome.summary` gives it.
+        schema: of the state, for "on"; the one that it was migrated from, for "migrated".
+        empty: for "on": there was no state then, so that a replay can begin here.
+        before: for "on": the sum of all entries before this one.
+    """
+
+    kind: Kind
+    number: int
+    at: int | None = None
+    packed_id: bytes = b""
+    raw: Any = None
+    applied: bool = False
+    summary: tuple[Any, ...] = ()
+    schema: int = 0
+    empty: bool = False
+    before: int = 0
+
+    @classmethod
+    def of(cls, definition: Definition, number: int, input: Input, outcome: Outcome) -> Entry:
+        """The record of an input."""
+        kind: Kind
+        if isinstance(input, TrackedActionCompleted):
+            kind = "completion"
+            packed_id, raw = pack_element(input.id), definition.results.to_raw(input.result)
+        else:
+            kind = "input"
+            packed_id, raw = pack_element(input.request_id), definition.inputs.to_raw(input.payload)
+        return cls(kind, number, input.at, packed_id, raw, isinstance(outcome, Effects), outcome.summary())
+
+    def input(self, definition: Definition) -> Input:
+        """The input again, exactly as the machine got it; raises a CodecError if the machine knows no such type."""
+        id = unpack(self.packed_id)[0]
+        if self.kind == "completion":
+            return TrackedActionCompleted(id, definition.results.from_raw(self.raw), self.at)
+        return Normal(definition.inputs.from_raw(self.raw), self.at, id)
+
+    def encode(self) -> bytes:
+        """Its bytes, which begin with their checksum; raises a CodecError if the input cannot be encoded."""
+        if self.kind in ("input", "completion"):
+            fields = [self.kind, self.number, self.at, self.packed_id, self.raw, self.applied, self.summary]
+        else:
+            fields = [self.kind, self.number, self.schema, self.empty, self.before]
+        data = packed(fields, "the input, which has to be written to the journal")
+        return zlib.crc32(data).to_bytes(CHECKSUM_BYTES, "big") + data
+
+    @classmethod
+    def decode(cls, data: bytes) -> Entry:
+        """The entry of these bytes; raises DamagedHistory if they are not as they were written."""
+        checksum, body = data[:CHECKSUM_BYTES], data[CHECKSUM_BYTES:]
+        if zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big") != checksum:
+            raise DamagedHistory("a journal entry is not as it was written: its checksum is wrong")
+        kind, number, *fields = msgpack.unpackb(body, strict_map_key=False)
+        if kind in ("input", "completion"):
+            at, packed_id, raw, applied, summary = fields
+            return cls(kind, number, at, packed_id, raw, applied, tuple(summary))
+        schema, empty, before = fields
+        return cls(kind, number, schema=schema, empty=empty, before=before)
+
+
+def weight(data: bytes) -> int:
+    """What an entry adds to the sum of all entries: one, and above that its checksum."""
+    return int.from_bytes(data[:CHECKSUM_BYTES], "big") << 32 | 1

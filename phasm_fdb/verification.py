@@ -1,0 +1,81 @@
+"""The double run: an input is decided a second time on the same state, and has to lead to the same.
+
+It catches what cannot be seen in one run: clocks, chance, the order of a set, and what a machine keeps in itself
+(PHASM's invariants 2, 4 and 9).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from phasm_fdb.database.staged import Staged
+from phasm_fdb.deciding import Input, decide
+from phasm_fdb.definition import Definition
+from phasm_fdb.describing import differences
+from phasm_fdb.effects import Effects, Outcome, Refusal, effects_of
+from phasm_fdb.errors import NondeterminismError, TransitionError
+from phasm_fdb.keys import pack_element
+from phasm_fdb.keyspace import Keyspace
+from phasm_fdb.machine import TrackedActionCompleted
+from phasm_fdb.outbox import TransactionStamps
+
+_PERSON = b"phasm verify"
+
+
+class Verifier:
+    """Runs a share of the transitions twice.
+
+    Args:
+        fraction: which share, from 0 to 1.
+    """
+
+    def __init__(self, definition: Definition, keyspace: Keyspace, fraction: float) -> None:
+        self._definition = definition
+        self._keyspace = keyspace
+        self._threshold = round(fraction * 2**64)
+
+    def chooses(self, input: Input) -> bool:
+        """Whether an input is run twice: decided by its request id or action id, so a retry is treated the same."""
+        id = input.id if isinstance(input, TrackedActionCompleted) else input.request_id
+        digest = hashlib.blake2b(pack_element(id), digest_size=8, person=_PERSON).digest()
+        return int.from_bytes(digest, "big") < self._threshold
+
+    def verify(self, reader: Any, large: set[str], number: int, input: Input, first: Outcome) -> None:
+        """Decide an input again.
+
+        Args:
+            reader: what the first run read through, and has not written to.
+            large: the fields that could hold large values before the first run.
+            number: the first one that `new_id` gave out then.
+            first: the outcome of the first run.
+
+        Raises:
+            NondeterminismError: the outcome is another one.
+        """
+        try:
+            second = self._run(reader, set(large), TransactionStamps(number), input)
+        except Exception as error:
+            raise NondeterminismError(
+                f"{self._definition.name}.stf ran twice on the same state and {input!r}, and the second time it "
+                f"failed: {type(error).__name__}: {error}"
+            ) from error
+        if second != first:
+            raise NondeterminismError(self._message(input, first, second))
+
+    def _run(self, reader: Any, large: set[str], stamps: TransactionStamps, input: Input) -> Outcome:
+        staged = Staged(reader)
+        try:
+            reply, actions = decide(self._definition, self._keyspace, staged, large, stamps, input)
+        except TransitionError as rejection:
+            return Refusal.of(rejection)
+        return effects_of(self._definition, self._keyspace, staged, reply, actions)
+
+    def _message(self, input: Input, first: Outcome, second: Outcome) -> str:
+        whole = (first.reply, first.actions, first.writes) if isinstance(first, Effects) else first.summary()
+        one, two = differences(self._definition, whole, second)
+        return (
+            f"{self._definition.name}.stf ran twice on the same state and {input!r}, and decided two things; it must "
+            "depend on nothing but those (PHASM's invariants 2, 4 and 9). Nothing was written.\n"
+            + "\n".join([*(f"  first:  {line}" for line in one), *(f"  second: {line}" for line in two)])
+        )
