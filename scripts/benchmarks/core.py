@@ -9,14 +9,19 @@ import argparse
 import cProfile
 import pstats
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import phasm_fdb
-from phasm_fdb import Layer, Map, Normal, State, StateMachine, Subspace, Value
-from scripts.benchmarks.measure import count, rate, table
+from phasm_fdb import Changes, Layer, Map, Normal, State, StateMachine, Subspace, Value
+from scripts.benchmarks.measure import collector_paused, count, rate, table
+
+#: What a layer can be asked to do besides, each compared with a plain one.
+OPTIONS: dict[str, dict[str, Any]] = {"checked": {"checked": True}, "guard": {"guard": "error"}}
+TURN = 20
 
 USERS = 1000
 AIM = 15_000
@@ -56,16 +61,20 @@ class Bank(StateMachine):
                 state.last[sender] = receiver
                 return one.cents - cents
 
+    def check_changes(self, state: Any, changes: Changes) -> None:
+        for user, account in state.accounts.get_many(changes.keys("accounts")).items():
+            assert account.transfers > 0, f"{user} was changed by no transfer"
+
 
 def transfer(n: int) -> Transfer:
     return Transfer(f"user {n % USERS}", f"user {(n * 7 + 1) % USERS}", 1)
 
 
-def transitions(db: Any, settings: dict[str, Any] | None = None) -> dict[str, Callable[[int], object]]:
-    """The ways to apply one input that are compared; each works on a subspace of its own."""
-    plain = Layer(Bank(), Subspace(("plain",)), **settings or {})
-    named = Layer(Bank(), Subspace(("named",)), **settings or {})
-    bare = Layer(Bank(), Subspace(("bare",)), **settings or {})
+def transitions(db: Any, place: str = "", settings: dict[str, Any] | None = None) -> dict[str, Callable[[int], object]]:
+    """The ways to apply one input that are compared; each works on a subspace of its own under `place`."""
+    plain = Layer(Bank(), Subspace((place, "plain")), **settings or {})
+    named = Layer(Bank(), Subspace((place, "named")), **settings or {})
+    bare = Layer(Bank(), Subspace((place, "bare")), **settings or {})
 
     @phasm_fdb.transactional
     def inside(tr: Any, payload: Transfer) -> None:
@@ -84,6 +93,25 @@ def databases(folder: Path) -> dict[str, Any]:
         "SQLite, synchronous=normal": phasm_fdb.open(f"embedded:{folder / 'normal'}?synchronous=normal"),
         "SQLite, fsync at each commit": phasm_fdb.open(f"embedded:{folder / 'full'}?synchronous=full"),
     }
+
+
+def costs(seconds: float) -> list[list[str]]:
+    """What each option costs in CPU time, measured in many short turns so that whatever else runs slows all alike."""
+    db = phasm_fdb.open("memory:")
+    works = {name: transitions(db, name, OPTIONS.get(name))["receipt of a request id"] for name in ("plain", *OPTIONS)}
+    spent = dict.fromkeys(works, 0.0)
+    until = time.perf_counter() + seconds * len(works)
+    n = 0
+    with collector_paused():
+        while time.perf_counter() < until:
+            for name, work in works.items():
+                started = time.thread_time()
+                for one in range(n, n + TURN):
+                    work(one)
+                spent[name] += time.thread_time() - started
+            n += TURN
+    plain = spent["plain"]
+    return [[name, f"{1e6 * one / n:.1f}", f"{100 * (one / plain - 1):+.1f} %"] for name, one in spent.items()]
 
 
 def where_the_time_goes(seconds: float) -> list[tuple[str, str]]:
@@ -126,6 +154,7 @@ def run(argv: Sequence[str]) -> None:
                 body.append([name, way, count(measured), f"{1e6 / measured:.0f}", f"{measured / AIM:.2f}"])
     header = ["database", "receipt", "transitions/s", "us each", f"of {AIM:,}/s"]
     table("Transitions of two reads and three writes, one at a time", header, body)
+    table("What the options of a layer cost (memory)", ["option", "us of CPU each", "more"], costs(options.seconds))
     table(
         "Where the time of a transition goes (memory, profiled)",
         ["part", "share"],
