@@ -12,6 +12,7 @@ import pytest
 
 import phasm_fdb
 from phasm_fdb import Layer, MachineDefinitionError, Map, Normal, State, StateMachine, Subspace, TransitionError, Value
+from phasm_fdb.database.waiting import wait
 from tests.machines import Deposit, InsufficientFunds, Pay, Wallet
 
 
@@ -167,7 +168,7 @@ def test_writers_of_a_cached_layer_conflict_also_where_they_did_not_read(db: Any
             blind.apply(tr, Add("a", 1))
         transactions[0].commit().wait()
         try:
-            transactions[1].commit().wait()
+            wait(transactions[1].commit())
         except phasm_fdb.FDBError as error:
             return error.code
         return 0

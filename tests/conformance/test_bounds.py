@@ -25,7 +25,8 @@ def test_the_longest_key_and_value_are_stored(database: Any, at: Key) -> None:
     tr = database.create_transaction()
     tr.set(key, b"v" * LONGEST_VALUE)
     tr.commit().wait()
-    assert len(database.create_transaction().get(key).wait()) == LONGEST_VALUE
+    tr = database.create_transaction()
+    assert len(tr.get(key).wait()) == LONGEST_VALUE
 
 
 def test_one_byte_more_of_key_is_refused(database: Any, at: Key, fails: Fails) -> None:

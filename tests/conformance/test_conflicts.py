@@ -199,7 +199,8 @@ def test_reads_stay_at_the_read_version(database: Any, at: Key) -> None:
 
 @pytest.mark.usefixtures("rows")
 def test_an_older_read_version_can_be_asked_for(database: Any, at: Key) -> None:
-    version = database.create_transaction().get_read_version().wait()
+    reader = database.create_transaction()  # kept: what a dropped transaction was asked for is cancelled
+    version = reader.get_read_version().wait()
     database[at(b"b")] = b"new"
     del database[at(b"d")]
     old = database.create_transaction()
@@ -215,7 +216,8 @@ def test_an_older_read_version_can_be_asked_for(database: Any, at: Key) -> None:
 
 @pytest.mark.usefixtures("rows")
 def test_a_commit_at_an_older_read_version_is_checked_from_there(database: Any, at: Key, fails: Fails) -> None:
-    version = database.create_transaction().get_read_version().wait()
+    reader = database.create_transaction()  # kept: what a dropped transaction was asked for is cancelled
+    version = reader.get_read_version().wait()
     database[at(b"b")] = b"new"
     old = database.create_transaction()
     old.set_read_version(version)
