@@ -111,7 +111,7 @@ class Keeper:
     async def _enter(self) -> None:
         self.session = self._new_session()
         begun = asyncio.get_running_loop().time()
-        await self._transact(membership.enter, self._machinery.keyspace, self.session, self._presence)
+        await self._transact(membership.enter, self._machinery, self.session, self._presence)
         self._good_until = begun + self._lease_seconds
 
     async def _start_anew(self) -> None:

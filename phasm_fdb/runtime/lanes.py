@@ -74,6 +74,12 @@ class Lanes:
         self.wake.set()
         self.changed.set()
 
+    def close(self) -> None:
+        """Stop everything that is done for any lane."""
+        for lane in self:
+            lane.close()
+        self._lanes.clear()
+
     # -------------------------------------------------------------------------------- what the keeper asks
 
     def held(self) -> dict[int, Lease]:

@@ -78,9 +78,16 @@ class Survey:
         return owner is None or owner not in self.workers
 
 
-def enter(keyspace: Keyspace, session: bytes, presence: Presence, tr: Any) -> None:
-    """Write a new worker's row."""
-    tr.set(keyspace.worker(session), presence.encode())
+def enter(machinery: Machinery, session: bytes, presence: Presence, tr: Any) -> None:
+    """Write a new worker's row, in a keyspace that is created if nothing is there.
+
+    Raises:
+        KeyspaceError: the keyspace is not this machine's, or was upgraded beyond this worker's code.
+    """
+    staged = Staged(tr)
+    machinery.meta.load(staged)
+    staged.set(machinery.keyspace.worker(session), presence.encode())
+    staged.flush(tr)
 
 
 def leave(keyspace: Keyspace, session: bytes, tr: Any) -> None:

@@ -167,6 +167,7 @@ class Worker:
             await self._tasks.wait(self._stop)
             await self._drain()
         finally:
+            self._lanes.close()
             await self._tasks.cancel()
 
     def stop(self) -> None:

@@ -88,12 +88,12 @@ class World:
         options.setdefault("executor", InlineExecutor())
         return Worker(self.db, layer, handlers, name, **options)
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 120.0) -> float:
+    async def until(self, condition: Callable[[], bool], seconds: float = 120.0, step: float = 0.02) -> float:
         """Wait, in virtual time, until a condition holds; returns how many seconds it took."""
         begun = self.loop.time()
         while not condition():
             assert self.loop.time() - begun < seconds, f"not within {seconds} virtual seconds"
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(step)
         return self.loop.time() - begun
 
 
@@ -111,3 +111,30 @@ def in_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[
 
     run.__name__, run.__doc__ = test.__name__, test.__doc__
     return run
+
+
+class Pause:
+    """Stops a worker as SIGSTOP would, as far as the database sees: its transactions wait until `resume`."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+        counted = worker._transact.counted
+
+        async def gated(body: Callable[..., Any], *args: Any) -> Any:
+            await self._open.wait()
+            return await counted(body, *args)
+
+        worker._transact.counted = gated  # type: ignore[method-assign]
+
+    def stop(self) -> None:
+        self._open.clear()
+
+    def resume(self) -> None:
+        self._open.set()
+
+
+async def killed(task: asyncio.Task[None]) -> None:
+    """Kill a worker that runs as `task`: nothing is given back."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
