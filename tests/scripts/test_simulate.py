@@ -1,0 +1,111 @@
+"""`scripts/simulate.py` as it is called: what it prints, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SCRIPT = ROOT / "scripts" / "simulate.py"
+
+
+def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def report(process: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The one JSON object that it printed."""
+    [line] = process.stdout.splitlines()
+    result: dict[str, Any] = json.loads(line)
+    return result
+
+
+def test_the_default_workload_holds() -> None:
+    process = run("--seeds", "2", "--ops", "150", "--json")
+    assert (process.returncode, process.stderr) == (0, "")
+    result = report(process)
+    assert list(result) == [
+        "seeds", "operations", "transitions", "rejections", "crashes", "counts", "violations", "digest",
+    ]  # fmt: skip
+    assert (result["seeds"], result["operations"], result["violations"]) == (2, 300, [])
+    assert result["counts"]["action Preauthorize"] > 0
+
+
+@pytest.mark.parametrize(
+    "workload", ["dentist_booking.workload:BookingWorkload", "coffee_shop.workload:CoffeeShopWorkload"]
+)
+def test_a_seed_has_one_digest_in_every_process(workload: str) -> None:
+    arguments = (f"layers.{workload}", "--seed", "11", "--seeds", "2", "--ops", "200", "--json")
+    first, again = (run(*arguments, PYTHONHASHSEED=seed) for seed in ("1", "2"))
+    assert first.stdout == again.stdout
+    other = run(f"layers.{workload}", "--seed", "12", "--seeds", "2", "--ops", "200", "--json")
+    assert report(other)["digest"] != report(first)["digest"]
+
+
+def test_a_violation_is_printed_with_the_command_that_shows_it_again() -> None:
+    process = run("tests.simulation.machines:OversellsWorkload", "--seed", "3", "--seeds", "2", "--ops", "300")
+    assert process.returncode == 1
+    first = process.stdout.splitlines()[0]
+    assert first.startswith("seed 3, step ") and "violated: stock not negative: it is -" in first
+    [command, *_] = [line for line in process.stdout.splitlines() if "see it again: " in line]
+    program, *arguments = command.partition("see it again: ")[2].split()
+    assert program == "python" and arguments[0] == str(SCRIPT)
+    again = run(*arguments[1:])
+    assert again.returncode == 1
+    assert again.stdout.splitlines()[0] == first
+
+
+def test_a_violation_in_json() -> None:
+    process = run("tests.simulation.machines:OversellsWorkload", "--ops", "300", "--json")
+    assert process.returncode == 1
+    [violation] = report(process)["violations"]
+    assert violation["seed"] == 0 and violation["step"] > 0
+    assert violation["invariant"].startswith("stock not negative")
+    assert violation["input"].startswith("Buy(")
+
+
+def test_a_module_of_the_current_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("from layers.counter.workload import CounterWorkload as Mine\n")
+    assert run("mine:Mine", "--ops", "20", cwd=tmp_path).returncode == 0
+
+
+def test_a_bounded_time() -> None:
+    process = run("layers.counter.workload:CounterWorkload", "--time", "0.2", "--ops", "20", "--json")
+    assert process.returncode == 0
+    assert report(process)["seeds"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no.such.module:Workload"], "cannot import no.such.module: ModuleNotFoundError: No module named 'no'"),
+        (["layers.counter.workload:Wrong"], "layers.counter.workload has no workload 'Wrong'; it has CounterWorkload"),
+        (["layers.counter.machine:Counter"], "layers.counter.machine has no workload 'Counter'; it has none"),
+        (["layers.counter.workload"], "'layers.counter.workload' is not MODULE:WORKLOAD"),
+        (["--seeds", "0"], "argument --seeds: '0' is not a positive whole number"),
+        (["--ops", "-5"], "argument --ops: '-5' is not a positive whole number"),
+        (["--ops", "many"], "argument --ops: 'many' is not a positive whole number"),
+        (["--seed", "x"], "argument --seed: invalid int value: 'x'"),
+        (["--time", "nan"], "argument --time: 'nan' is not a positive number of seconds"),
+        (["--colour"], "unrecognized arguments: --colour"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_status_2(arguments: list[str], message: str) -> None:
+    process = run(*arguments)
+    assert process.returncode == 2
+    assert process.stdout == ""
+    [line] = process.stderr.splitlines()
+    assert message in line
