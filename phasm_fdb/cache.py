@@ -127,6 +127,7 @@ class CachedReader:
             return entry.value
         self.fix_version()
         value: bytes | None = wait(self._tr.get(key))
+        self._note_version()
         self._reads[key] = value
         return value
 
@@ -136,6 +137,7 @@ class CachedReader:
             return [self.read(key) for key in keys]
         self.fix_version()
         values = [wait(future) for future in [self._tr.get(key) for key in keys]]
+        self._note_version()
         self._reads.update(zip(keys, values, strict=True))
         return values
 
@@ -146,6 +148,7 @@ class CachedReader:
     def rows(self, begin: bytes, end: bytes, limit: int = 0, reverse: bool = False) -> Iterator[Row]:
         """The rows of a range, always from the database."""
         self.fix_version()
+        self._note_version()
         return rows(self._tr, begin, end, limit, reverse)
 
     def _fits(self, entry: Entry) -> bool:
@@ -158,18 +161,22 @@ class CachedReader:
             self._since = self._until
             self._fixed = True
 
+    def _note_version(self) -> None:
+        """After a read of the database: its version is the transaction's, and cached values have to fit it."""
+        if not self._fixed:
+            self._since = self._until = wait(self._tr.get_read_version())
+            self._fixed = True
+
     def read_version(self) -> int | None:
-        """The version that the transaction reads at; None if it has read nothing. To be asked before the commit."""
-        if self._fixed:
-            return self._until
-        return int(wait(self._tr.get_read_version())) if self._reads else None
+        """The version that the transaction reads at; None if it has read nothing."""
+        return self._until if self._fixed else None
 
     def wrote(self, written: dict[bytes, bytes | None]) -> None:
         """Note what the transaction sets, or clears (None), one by one."""
         self._written = written
 
     def committed(self, read_version: int | None) -> None:
-        """Remember what the commit proves; `read_version` is what the method of that name gave before it."""
+        """Remember what the commit proves; `read_version` is what the method of that name gave."""
         if read_version is None:
             return
         version = self._tr.get_committed_version()

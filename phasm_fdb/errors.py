@@ -190,6 +190,7 @@ class FDBError(DatabaseError):
         self.code = code
         self.description = error_codes.DESCRIPTIONS.get(code, "Unknown error")
         self.detail = detail
+        self.outcome_unknown = False
         super().__init__(code, detail)
 
     def __str__(self) -> str:
@@ -206,5 +207,9 @@ class FDBError(DatabaseError):
 
     @property
     def maybe_committed(self) -> bool:  # type: ignore[override]
-        """Whether the commit may have happened although this was raised."""
-        return self.code in error_codes.MAYBE_COMMITTED
+        """Whether the commit may have happened although this was raised.
+
+        By the code, or because the retry loop knows more (`outcome_unknown`): a commit that timed out (1031) or was
+        cancelled (1025) while it was on its way, or an earlier attempt that ended with 1021.
+        """
+        return self.outcome_unknown or self.code in error_codes.MAYBE_COMMITTED

@@ -224,3 +224,22 @@ def test_processes_that_race_on_one_key_lose_no_update(tmp_path: Path) -> None:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
     assert Layer(Totals(), Subspace((), prefix)).view(phasm_fdb.open(url)).totals["hot"] == 80
+
+
+def test_a_value_that_is_read_before_a_cached_one_sets_the_version(counting: Counting, subspace: Subspace) -> None:
+    """A miss takes the read version from the database; what is cached has to fit that, or is read too."""
+
+    class Two(Totals):
+        name = "Totals"
+
+        def stf(self, state: Any, input: Any, actions: Any) -> int:
+            for key in (input.payload.key, "hot"):
+                state.totals[key] = state.totals.get(key, 0) + 1
+            return state.totals["hot"]  # type: ignore[no-any-return]
+
+    layer, other = Layer(Two(), subspace, cache=100), Layer(Totals(), subspace)
+    for number in range(1, 5):
+        assert layer.apply(counting, Add(f"new {number}", 1), request_id=number).reply == number
+        assert layer.apply(counting, Add(f"new {number}", 1), request_id=number).reply == number
+    other.apply(counting.db, Add("hot", 100))
+    assert layer.apply(counting, Add("new", 1)).reply == 105
