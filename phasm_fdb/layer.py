@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -19,7 +20,10 @@ from phasm_fdb.dead_letters import DeadLetter, dead_letters, discard, requeue
 from phasm_fdb.errors import MachineDefinitionError
 from phasm_fdb.guard import Mode, define
 from phasm_fdb.inbox import Inbox
+from phasm_fdb.journal import history, retention, snapshot
 from phasm_fdb.journal.journal import Journal
+from phasm_fdb.journal.snapshot import Snapshot
+from phasm_fdb.journal.state_copy import copy_state
 from phasm_fdb.keys import pack_element
 from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.machine import Normal, StateMachine, TrackedActionCompleted
@@ -345,11 +349,12 @@ class Layer:
         return migrate(self._machinery, db)
 
     def sweep(self, db: Any, batch: int = 1000) -> int:
-        """Remove what has outlived its use: expired receipts, and outbox rows that died before they were committed.
+        """Remove what has outlived its use: expired receipts, outbox rows that died before they were committed, and
+        what is older than the journal's retention time.
 
         Args:
             db: a database; each batch is a transaction of its own.
-            batch: the most receipts that one transaction removes.
+            batch: the most receipts, or rows of the journal, that one transaction removes.
 
         Returns:
             How many receipts of request ids were removed.
@@ -362,6 +367,7 @@ class Layer:
             if swept < batch:
                 break
         run(db, lambda tr: self._sweep_rest(tr, hour))
+        retention.sweep(self.keyspace, db, self._machinery.journal.retention_seconds, batch)
         return removed
 
     def _sweep_receipts(self, tr: Any, hour: int, batch: int) -> int:
@@ -376,6 +382,49 @@ class Layer:
     def _sweep_rest(self, tr: Any, hour: int) -> None:
         tr.clear_range(*self.keyspace.own_receipts_before(hour - 1))
         self._machinery.outbox.bury(tr)
+
+    # ------------------------------------------------------------------------------------------- journal
+
+    def snapshot(self, db: Any, path: str | Path | None = None) -> int:
+        """Copy the state as it is now to where a replay can begin: into the database, or to a file.
+
+        Returns:
+            Its version, which names it.
+
+        Raises:
+            KeyspaceError: nothing was ever applied.
+            ReplayError: the state cannot be read in the five seconds for which FoundationDB keeps a version.
+        """
+        copy = copy_state(self.keyspace, self._machinery.meta, db)
+        if path is not None:
+            history.save(copy, path)
+        else:
+            snapshot.take(self.keyspace, db, copy, int(self._clock() * 1000))
+        return copy.version
+
+    def snapshots(self, db: Any) -> list[Snapshot]:
+        """The snapshots in the database, the oldest first."""
+        return snapshot.snapshots(self.keyspace, db)
+
+    def drop_snapshot(self, db_or_tr: Any, version: int) -> None:
+        """Remove a snapshot from the database; the journal behind it cannot be replayed from there any more."""
+        self._read(db_or_tr, lambda tr: snapshot.drop(self.keyspace, tr, version))
+
+    def export(self, db: Any, path: str | Path, since: str | None = None) -> None:
+        """Write the history up to now to a file, from which `phasm replay --file` replays it without a database.
+
+        Args:
+            since: the version of the snapshot to begin at, "latest", or the path of a snapshot's file; None for the
+                beginning of everything.
+
+        Raises:
+            ReplayError: the journal does not reach back that far.
+        """
+        history.export(history.history_in(self.keyspace, self._machinery.meta, db, since), path)
+
+    def stop_journal(self, db_or_tr: Any) -> None:
+        """Switch the journal off, for all processes. A process with `journal=True` would switch it on again."""
+        self._read(db_or_tr, self._machinery.journal.stop)
 
 
 def _refuse_lanes(lanes: int) -> None:

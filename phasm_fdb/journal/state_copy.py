@@ -1,0 +1,118 @@
+"""A copy of a layer's state at one version: read from the database, and written to and read from a stream of frames."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from phasm_fdb.database.ranges import Row
+from phasm_fdb.database.staged import Staged
+from phasm_fdb.database.transactional import run
+from phasm_fdb.errors import DamagedHistory, KeyspaceError
+from phasm_fdb.journal.frames import FORMAT, MAGIC, FrameReader, FrameWriter
+from phasm_fdb.journal.journal import read_sum
+from phasm_fdb.journal.reading import read_version, rows_at
+from phasm_fdb.keyspace import Keyspace
+from phasm_fdb.meta import Meta
+
+#: About how many bytes of rows a frame holds.
+FRAME_BYTES = 64_000
+
+
+@dataclass(frozen=True, slots=True)
+class StateCopy:
+    """The state of a layer at one version.
+
+    Attributes:
+        machine, schema, large: as in the layer's meta row.
+        version: the database's version; 0 for the empty state that a layer begins with.
+        sum: of all journal entries up to that version.
+        rows: the rows in key order, keys without the layer's prefix; to be read once.
+    """
+
+    machine: str
+    schema: int
+    large: tuple[str, ...]
+    version: int
+    sum: int
+    rows: Iterable[Row]
+
+    def header(self) -> dict[str, Any]:
+        """All but the rows."""
+        return {
+            "machine": self.machine,
+            "schema": self.schema,
+            "large": list(self.large),
+            "version": self.version,
+            "sum": self.sum,
+        }
+
+    @classmethod
+    def of(cls, header: dict[str, Any], rows: Iterable[Row]) -> StateCopy:
+        """The copy of which `header` gave this."""
+        return cls(**{**header, "large": tuple(header["large"])}, rows=rows)
+
+
+def copy_state(keyspace: Keyspace, meta: Meta, db: Any) -> StateCopy:
+    """The state as it is now, in memory.
+
+    Raises:
+        ReplayError: it cannot be read in the five seconds for which a version is known.
+        KeyspaceError: there is no such layer in this database, or the keyspace is not this machine's.
+    """
+    version = read_version(db)
+
+    def look(tr: Any) -> tuple[Any, int]:
+        tr.set_read_version(version)
+        staged = Staged(tr)
+        return meta.raw(staged), read_sum(staged, keyspace)
+
+    stored, total = run(db, look)
+    if stored is None:
+        raise KeyspaceError(f"there is nothing of a layer under {keyspace.prefix!r} in this database")
+    cut = len(keyspace.prefix)
+    spaces = ((space, space + b"\xff") for space in (keyspace.overflow, keyspace.state))
+    found = itertools.chain.from_iterable(rows_at(db, version, *space) for space in spaces)
+    rows = [(key[cut:], value) for key, value in found]
+    return StateCopy(stored.machine, stored.schema, stored.large, version, total, rows)
+
+
+def write_state(frames: FrameWriter, copy: StateCopy) -> None:
+    """Write a state as the first frames of a stream."""
+    frames.add(MAGIC, FORMAT, copy.header())
+    write_rows(frames, copy.rows)
+
+
+def read_state(frames: FrameReader) -> StateCopy:
+    """The state that a stream begins with."""
+    try:
+        return StateCopy.of(frames.header, read_rows(frames))
+    except TypeError as error:
+        raise DamagedHistory(f"a header is not as it was written: {error}") from error
+
+
+def batches(pairs: Iterable[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
+    """The pairs in lists of about `FRAME_BYTES`."""
+    batch: list[tuple[bytes, bytes]] = []
+    size = 0
+    for pair in pairs:
+        batch.append(pair)
+        size += len(pair[0]) + len(pair[1])
+        if size >= FRAME_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def write_rows(frames: FrameWriter, rows: Iterable[Row]) -> None:
+    """Write the rows of a state."""
+    for batch in batches(rows):
+        frames.add("rows", batch)
+
+
+def read_rows(frames: FrameReader) -> Iterator[Row]:
+    """The rows of a state that come next in a stream."""
+    return ((key, value) for (batch,) in frames.take("rows") for key, value in batch)
