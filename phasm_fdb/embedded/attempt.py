@@ -28,6 +28,8 @@ TRANSACTION_TOO_OLD = 1007
 # (sizeof(MutationRef), sizeof(KeyRangeRef)).
 MUTATION_SIZE = 44
 RANGE_SIZE = 24
+KEY_CONFLICT_SIZE = RANGE_SIZE + 1
+"""What a conflict of one key counts besides the key, twice: its end is the key and a zero byte."""
 
 _MISSING: Any = object()
 
@@ -45,6 +47,7 @@ class Attempt:
     __slots__ = (
         "_has_read",
         "_log",
+        "_points",
         "_read_keys",
         "_read_ranges",
         "_snapshot",
@@ -72,6 +75,7 @@ class Attempt:
         self._write_keys: set[bytes] = set()
         self._write_ranges: list[tuple[bytes, bytes]] = []
         self.cache = ReadCache()
+        self._points = self.cache.points
         self.size = 0
         self.version: int | None = None
         self.sees_writes = True
@@ -128,7 +132,7 @@ class Attempt:
             return self._get_otherwise(key, snapshot)
         # The case that most reads are: nothing written yet. All of it is here, because calls cost more than
         # work.
-        points = self.cache.points
+        points = self._points
         value: bytes | None = points.get(key, _MISSING)
         if value is _MISSING:
             if self._snapshot is None:
@@ -141,7 +145,7 @@ class Attempt:
                 value = self.cache.value(key)
         if not snapshot:
             self._read_keys.add(key)
-            self.size += 2 * len(key) + 1 + RANGE_SIZE
+            self.size += 2 * len(key) + KEY_CONFLICT_SIZE
         return value
 
     def _get_otherwise(self, key: bytes, snapshot: bool) -> bytes | None:
@@ -154,7 +158,7 @@ class Attempt:
         value = self._view(snapshot).get(key)
         if not snapshot and writes.wrote(key) in (Wrote.NOTHING, Wrote.OPERATIONS):
             self._read_keys.add(key)
-            self.size += 2 * len(key) + 1 + RANGE_SIZE
+            self.size += 2 * len(key) + KEY_CONFLICT_SIZE
         return value
 
     def knows(self, key: bytes) -> bool:
@@ -276,7 +280,7 @@ class Attempt:
         self.size += length + len(value) + MUTATION_SIZE
         if conflict:
             self._write_keys.add(key)
-            self.size += 2 * length + 1 + RANGE_SIZE
+            self.size += 2 * length + KEY_CONFLICT_SIZE
         if self._writes is not None:
             self._writes.set(key, value)
         elif self.sees_writes:
@@ -305,7 +309,7 @@ class Attempt:
     def clear(self, key: bytes, conflict: bool) -> None:
         """Clear one key."""
         if self.sees_writes:
-            self.size += 2 * len(key) + 1 + RANGE_SIZE
+            self.size += 2 * len(key) + KEY_CONFLICT_SIZE
             self._count_write(key, conflict)
             self._written().clear(key)
         else:
@@ -329,7 +333,7 @@ class Attempt:
     def _count_write(self, key: bytes, conflict: bool) -> None:
         if conflict:
             self._write_keys.add(key)
-            self.size += 2 * len(key) + 1 + RANGE_SIZE
+            self.size += 2 * len(key) + KEY_CONFLICT_SIZE
 
     def _written(self) -> WriteMap:
         if self._writes is None:

@@ -24,6 +24,8 @@ _FANOUT = 4
 _LEAF_WRITES = 64
 """How many writes stay in a plain list before they become a block: as many as a scan is quick for."""
 
+_SHRINK_FROM = 10_000
+
 _Commit = tuple[int, Collection[bytes], Collection[KeyRange]]
 
 
@@ -86,10 +88,11 @@ def _merged(parts: list[_Block]) -> list[bytes]:
 class ConflictHistory:
     """The write conflicts of recent commits. Not thread-safe: the store's commit lock is around it."""
 
-    __slots__ = ("_blocks", "_last_write", "_range_until", "_recent", "_recent_writes")
+    __slots__ = ("_blocks", "_last_write", "_most", "_range_until", "_recent", "_recent_writes")
 
     def __init__(self) -> None:
         self._last_write: dict[bytes, int] = {}
+        self._most = 0  # how many there were at once, since it was last made smaller
         self._blocks: list[_Block] = []
         self._recent: list[_Commit] = []
         self._recent_writes = 0
@@ -168,9 +171,14 @@ class ConflictHistory:
 
     def _drop(self, block: _Block) -> None:
         last_write = self._last_write
+        self._most = max(self._most, len(last_write))
         for key in block.keys:
             if last_write.get(key, block.last + 1) <= block.last:
                 del last_write[key]
+        if self._most > _SHRINK_FROM and len(last_write) < self._most // 8:
+            # A dict that was large stays large, however little is left in it.
+            self._last_write = dict(last_write)
+            self._most = len(last_write)
 
 
 def _commit_meets(commit: _Commit, begin: bytes, end: bytes) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import islice
+
 from phasm_fdb.errors import FDBError
 
 INVALID_CALL = 2000
@@ -49,6 +52,22 @@ class Limits:
             self.bytes = max(0, self.bytes - ROW_OVERHEAD - len(key) - len(value))
         if self.least:
             self.least -= 1
+
+    def take_many(self, rows: Sequence[tuple[bytes, bytes]]) -> int:
+        """Count rows in order, until a limit is reached; returns how many were counted."""
+        taken = len(rows) if self.rows is None else min(self.rows, len(rows))
+        if self.bytes is not None:
+            left, least = self.bytes, self.least
+            for number, (key, value) in enumerate(islice(rows, taken), 1):
+                left -= ROW_OVERHEAD + len(key) + len(value)
+                if left <= 0 and number >= least:
+                    taken = number
+                    break
+            self.bytes = max(0, left)
+        if self.rows is not None:
+            self.rows -= taken
+        self.least = max(0, self.least - taken)
+        return taken
 
     @property
     def reached(self) -> bool:

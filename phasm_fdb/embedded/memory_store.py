@@ -57,6 +57,8 @@ _STRIDE = 7919
 _FORGET_LEAST = 16
 """How many old changes every commit drops, however small it is."""
 
+_SHRINK_FROM = 10_000
+
 Change = tuple[int, bytes | None]
 _version_of = itemgetter(0)
 
@@ -77,6 +79,7 @@ class MemoryStore:
         # Every key that has a value, or had one in the window.
         self._keys: Any = SortedList()
         self._changes: dict[bytes, list[Change]] = {}
+        self._most_changes = 0
         self._expiring: deque[tuple[int, list[bytes]]] = deque()
         self._conflicts = ConflictHistory()
         self._watches = MemoryWatches()
@@ -191,6 +194,17 @@ class MemoryStore:
         elif before is not None:
             del values[key]
 
+    def _shrink(self) -> None:
+        """Give memory back after a burst: a dict that was large stays large, however little is left in it.
+
+        A reader that looks into the old dict meanwhile finds all that it needs: it read the value before.
+        """
+        count = len(self._changes)
+        self._most_changes = max(self._most_changes, count)
+        if self._most_changes > _SHRINK_FROM and count < self._most_changes // 8:
+            self._changes = dict(self._changes)
+            self._most_changes = count
+
     def _forget(self, oldest: int, most: int) -> None:
         """Drop what only readers at versions below `oldest` would need, about `most` changes of it.
 
@@ -213,6 +227,7 @@ class MemoryStore:
                 del self._changes[key]
                 if key not in self._values:
                     self._keys.remove(key)
+        self._shrink()
 
     # --------------------------------------------------------------------------------------------- watches
 

@@ -83,6 +83,8 @@ def key_bytes(key: Any) -> bytes:
     Raises:
         TypeError: `key` is neither.
     """
+    if type(key) is bytes:
+        return key
     if hasattr(key, "as_foundationdb_key"):
         key = key.as_foundationdb_key()
     if not isinstance(key, bytes):
@@ -96,6 +98,8 @@ def value_bytes(value: Any) -> bytes:
     Raises:
         TypeError: `value` is neither.
     """
+    if type(value) is bytes:
+        return value
     if hasattr(value, "as_foundationdb_value"):
         value = value.as_foundationdb_value()
     if not isinstance(value, bytes):

@@ -4,7 +4,7 @@ merged in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from phasm_fdb.embedded import stored
 from phasm_fdb.embedded.found import Found
@@ -15,6 +15,8 @@ from phasm_fdb.embedded.write_map import WriteMap
 from phasm_fdb.errors import FDBError
 
 _LARGEST_PAGE = 1024
+_SMALL_ROW = 32
+"""Bytes that most rows have at least: a page for a byte limit need not have more rows."""
 
 
 def read_span(view: View, begin: bytes, end: bytes, limits: Limits, reverse: bool) -> Found:
@@ -28,10 +30,14 @@ def read_span(view: View, begin: bytes, end: bytes, limits: Limits, reverse: boo
         return found
     writes = view.writes
     if writes is None or not writes.touches(begin, end):
-        rows = _stored(view, [(begin, end)], limits, reverse)
-    else:
-        rows = _merged(view, writes, begin, end, limits, reverse)
-    for row in rows:
+        for page in _stored_pages(view, [(begin, end)], limits, reverse):
+            taken = limits.take_many(page)
+            found.rows += page[:taken]
+            if limits.reached:
+                found.more = True
+                break
+        return found
+    for row in _merged(view, writes, begin, end, limits, reverse):
         found.rows.append(row)
         limits.take(*row)
         if limits.reached:
@@ -40,13 +46,22 @@ def read_span(view: View, begin: bytes, end: bytes, limits: Limits, reverse: boo
     return found
 
 
-def _stored(view: View, spans: list[tuple[bytes, bytes]], limits: Limits, reverse: bool) -> Iterator[Row]:
+def _stored_pages(
+    view: View, spans: list[tuple[bytes, bytes]], limits: Limits, reverse: bool
+) -> Iterator[Sequence[Row]]:
     """The rows of the store in `spans`, which are in the order of the read; each page becomes known."""
     first = _LARGEST_PAGE if limits.rows is None else min(limits.rows, _LARGEST_PAGE)
+    if limits.bytes is not None:
+        first = min(first, limits.bytes // _SMALL_ROW + 1)
     for begin, end in spans:
         for page, low, high in stored.pages(view.snapshot(), begin, end, reverse, first):
             view.cache.add_range(low, high, page)
-            yield from page
+            yield page
+
+
+def _stored_rows(view: View, spans: list[tuple[bytes, bytes]], limits: Limits, reverse: bool) -> Iterator[Row]:
+    for page in _stored_pages(view, spans, limits, reverse):
+        yield from page
 
 
 def _merged(view: View, writes: WriteMap, begin: bytes, end: bytes, limits: Limits, reverse: bool) -> Iterator[Row]:
@@ -64,7 +79,7 @@ def _merged(view: View, writes: WriteMap, begin: bytes, end: bytes, limits: Limi
     if reverse:
         spans.reverse()
         own.reverse()
-    yield from _overlay(writes, own, _stored(view, spans, limits, reverse), reverse)
+    yield from _overlay(writes, own, _stored_rows(view, spans, limits, reverse), reverse)
     if barred:
         raise FDBError(UNREADABLE)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from phasm_fdb.embedded.future import Future, Key, Value
+from phasm_fdb.embedded.future import Future, Key, ReadValue, Value
 from phasm_fdb.embedded.lifecycle import NO_VERSION
 from phasm_fdb.embedded.limits import limits_of
 from phasm_fdb.embedded.mutation import versionstamp
@@ -58,9 +58,13 @@ class Transaction(Writer, Reader):
     # ------------------------------------------------------------------------------------------------- reads
 
     def get(self, key: Any, /) -> Value:
-        if type(key) is not bytes:
-            key = key_bytes(key)
-        return self._get(key, False)
+        if type(key) is bytes and self._plain and key < END and len(key) <= KEY_SIZE_LIMIT:
+            try:
+                return ReadValue(self._attempt.get(key, False))
+            except FDBError as error:
+                self._read_error = self._read_error or error
+                return Value(error=error)
+        return self._get(key_bytes(key), False)
 
     def _get(self, key: bytes, snapshot: bool) -> Value:
         if not self._plain or key >= END or len(key) > KEY_SIZE_LIMIT:
@@ -68,7 +72,7 @@ class Transaction(Writer, Reader):
             if refused is not None:
                 return refused
         try:
-            return Value(self._attempt.get(key, snapshot))
+            return ReadValue(self._attempt.get(key, snapshot))
         except FDBError as error:
             self._read_error = self._read_error or error
             return Value(error=error)
