@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import random
 import sys
 from typing import Any
@@ -44,6 +45,9 @@ SUBSPACE = ("dentist",)
 CLIENTS = 8
 REQUESTS_A_WEEK = 40
 LATENCY_SECONDS = 0.002
+#: A killed worker keeps its lanes for so long; the next one waits.
+LEASE_SECONDS = 0.4
+POLL_SECONDS = 0.5
 
 
 def make_request(seed: int, number: int) -> Input:
@@ -89,7 +93,8 @@ class Clinic:
         self._db = db
         self._seed = seed
         self._layer = Layer(BookingSystem(), SUBSPACE)
-        self._worker = Worker(db, self._layer, handlers(provider, LATENCY_SECONDS), poll_seconds=0.5)
+        calls = handlers(provider, LATENCY_SECONDS)
+        self._worker = Worker(db, self._layer, calls, lease_seconds=LEASE_SECONDS, poll_seconds=POLL_SECONDS)
 
     async def serve(self, requests: list[int]) -> None:
         """Answer these requests, and return when all payments are settled."""
@@ -128,6 +133,7 @@ def main() -> None:
     parser.add_argument("books", help="file of the payment provider")
     parser.add_argument("--seed", type=int, default=0, help="decides what the requests ask for")
     options = parser.parse_args()
+    logging.basicConfig(level=logging.ERROR)  # that other lives have ended badly is expected here
     requests = [int(line) for line in sys.stdin]
     clinic = Clinic(open(options.database), ReportingProvider(options.books), options.seed)
     asyncio.run(clinic.serve(requests))

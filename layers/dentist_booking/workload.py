@@ -37,7 +37,7 @@ from phasm_fdb.simulation import Workload
 
 WORKDAYS = (Day.MONDAY, Day.TUESDAY, Day.WEDNESDAY, Day.THURSDAY, Day.FRIDAY)
 WEEKS_OPEN = 2
-REQUESTS_A_WEEK = 120
+REQUESTS_A_WEEK = 100
 
 
 class BookingWorkload(Workload):

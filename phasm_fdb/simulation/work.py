@@ -31,16 +31,17 @@ class Work:
         self._actions.pop(pack_element(action.id), None)
 
     def ready(self, now_ms: int) -> list[Tracked[Any]]:
-        """The actions that may be done now: those that are due, and of an ordering key only the first."""
+        """The actions that may be done now: those that are due, and of an ordering key only the first of them."""
         ready, seen = [], set()
         for action, due in self._actions.values():
+            if due > now_ms:
+                continue
             if action.ordering_key is not None:
                 key = pack_element(action.ordering_key)
                 if key in seen:
                     continue
                 seen.add(key)
-            if due <= now_ms:
-                ready.append(action)
+            ready.append(action)
         return ready
 
     def next_due(self) -> int | None:

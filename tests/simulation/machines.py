@@ -45,8 +45,11 @@ class SoldOut(TransitionError):
     """There are not so many left."""
 
 
+STOCK = 100
+
+
 class ShopState(State):
-    stock = Value(int, 30)
+    stock = Value(int, STOCK)
     sold = Value(int, 0)
     orders = Map(int, str)
     last_order = Counter()
@@ -82,7 +85,7 @@ class Shop(StateMachine):
         state.orders[order] = "shipped"
 
     def check_invariants(self, state: ShopState) -> None:
-        if state.stock.get() + state.sold.get() != 30:
+        if state.stock.get() + state.sold.get() != STOCK:
             raise InvariantViolation(f"nothing is lost: {state.stock.get()} in stock and {state.sold.get()} sold")
         assert state.stock.get() >= 0, f"stock not negative: it is {state.stock.get()}"
 
