@@ -2,7 +2,8 @@
 
 from phasm_fdb.runtime.attempt import Attempt
 from phasm_fdb.runtime.handlers import Handlers
+from phasm_fdb.runtime.limit import Limit
 from phasm_fdb.runtime.retry import Retry
 from phasm_fdb.runtime.worker import Worker
 
-__all__ = ["Attempt", "Handlers", "Retry", "Worker"]
+__all__ = ["Attempt", "Handlers", "Limit", "Retry", "Worker"]
