@@ -20,7 +20,13 @@ from phasm_fdb import Changes, Layer, Map, Normal, State, StateMachine, Subspace
 from scripts.benchmarks.measure import collector_paused, count, rate, table
 
 #: What a layer can be asked to do besides, each compared with a plain one.
-OPTIONS: dict[str, dict[str, Any]] = {"checked": {"checked": True}, "guard": {"guard": "error"}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "checked": {"checked": True},
+    "guard": {"guard": "error"},
+    "verify 1 %": {"verify": 0.01},
+    "verify all": {"verify": 1.0},
+    "journal": {"journal": True},
+}
 TURN = 20
 
 USERS = 1000
@@ -154,7 +160,7 @@ def run(argv: Sequence[str]) -> None:
                 body.append([name, way, count(measured), f"{1e6 / measured:.0f}", f"{measured / AIM:.2f}"])
     header = ["database", "receipt", "transitions/s", "us each", f"of {AIM:,}/s"]
     table("Transitions of two reads and three writes, one at a time", header, body)
-    table("What the options of a layer cost (memory)", ["option", "us of CPU each", "more"], costs(options.seconds))
+    table("What the safeguards cost (memory)", ["safeguard", "us of CPU each", "more"], costs(options.seconds))
     table(
         "Where the time of a transition goes (memory, profiled)",
         ["part", "share"],
