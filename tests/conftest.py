@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 import phasm_fdb
-from phasm_fdb import Subspace
+from phasm_fdb import Layer, Subspace
 from phasm_fdb.database.api_version import load_binding
 from phasm_fdb.errors import DatabaseError
 from scripts.local_cluster import ClusterError, local_cluster
 from tests.conformance import cluster_engine
+from tests.machines import AsyncWallet, Wallet
 
 DATABASES = ["memory", "sqlite", pytest.param("cluster", marks=pytest.mark.cluster)]
 
@@ -75,3 +76,9 @@ def subspace(db: Any) -> Iterator[Subspace]:
 def memory() -> Any:
     """An empty database in memory, for what does not depend on the engine."""
     return phasm_fdb.open("memory:")
+
+
+@pytest.fixture(params=[Wallet, AsyncWallet])
+def wallets(request: pytest.FixtureRequest, subspace: Subspace) -> Layer:
+    """The same machine, once with plain and once with coroutine functions."""
+    return Layer(request.param(), subspace)

@@ -21,6 +21,7 @@ from phasm_fdb import (
     TrackedActionCompleted,
     TransitionError,
     Untracked,
+    Value,
 )
 
 
@@ -233,3 +234,7 @@ class StrictIncremental(Strict):
     def check_changes(self, state: Any, changes: Changes) -> None:
         for user in changes.keys("balance"):
             assert state.balance[user] >= 0, f"{user} is below zero"
+
+
+class NoteState(State):
+    note = Value(str, "")

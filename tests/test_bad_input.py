@@ -1,0 +1,152 @@
+"""What is wrong with an input, an action, a machine or a setting is named, and leaves nothing behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from phasm_fdb import (
+    DuplicateAction,
+    InputError,
+    Layer,
+    MachineDefinitionError,
+    Normal,
+    StateMachine,
+    Subspace,
+    Tracked,
+    TransitionError,
+    Untracked,
+)
+from phasm_fdb.errors import ActionsFull, CodecError, DatabaseError
+from tests.machines import (
+    Charged,
+    Deposit,
+    Job,
+    NoteState,
+    Pay,
+    Run,
+    Wallet,
+)
+from tests.reading import everything
+
+
+@dataclass(frozen=True)
+class Refund:
+    user: str
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        (Refund("ann"), r"Input of Wallet: Refund\(user='ann'\) is not one of Deposit, Pay"),
+        (Pay("ann", "500"), r"Pay\.cents: '500' is not an int"),  # type: ignore[arg-type]
+        (Normal(Pay(7, 500)), r"Pay\.user: 7 is not a str"),  # type: ignore[arg-type]
+        (None, "None is not one of"),
+    ],
+)
+def test_an_input_that_is_not_declared_is_named(db: Any, subspace: Subspace, payload: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Layer(Wallet(), subspace).apply(db, payload)
+    assert everything(db, subspace) == {}
+
+
+def test_a_result_that_is_not_declared_is_named(db: Any, wallets: Layer) -> None:
+    wallets.apply(db, Deposit("ann", 5))
+    wallets.apply(db, Pay("ann", 5))
+    with pytest.raises(InputError, match=r"TrackedResult of .*Wallet: 'ok' is not one of Charged, Declined"):
+        wallets.complete(db, 1, "ok")
+    with pytest.raises(InputError, match=r"Charged\.receipt: 5 is not a str"):
+        wallets.complete(db, 1, Charged(5))  # type: ignore[arg-type]
+    assert len(list(wallets.pending(db))) == 1
+
+
+class Emits(StateMachine):
+    State = NoteState
+    Input = Job
+    TrackedAction = Run
+    max_actions = 2
+    Reply = int
+
+    def __init__(self, *emitted: Any, reply: Any = 0) -> None:
+        self.emitted, self.reply = emitted, reply
+
+    def stf(self, state: Any, input: Any, actions: Any) -> Any:
+        state.note.set("written")
+        for action in self.emitted:
+            actions.add(action)
+        return self.reply
+
+
+@pytest.mark.parametrize(
+    ("machine", "error", "message"),
+    [
+        (Emits(Tracked(1, "run")), InputError, "TrackedAction of Emits: 'run' is not one of Run"),
+        (Emits(Untracked(Run("a"))), InputError, "UntrackedAction of Emits is not declared"),
+        (Emits(Run("a")), InputError, r"wrap it in Tracked\(id, action\) or Untracked\(action\)"),
+        (Emits(Tracked([1], Run("a"))), InputError, r"\[1\] cannot be the id"),
+        (Emits(Tracked(object(), Run("a"))), CodecError, "cannot be a key"),
+        (Emits(Tracked(1, Run("a"), ordering_key={})), CodecError, "cannot be a key"),
+        (Emits(Tracked(1, Run("a")), Tracked(1, Run("b"))), DuplicateAction, "id 1 is pending already"),
+        (Emits(*[Tracked(id, Run("a")) for id in range(3)]), ActionsFull, "at most 2 actions"),
+        (Emits(reply="x"), CodecError, "Reply of Emits: 'x' is not an int"),
+    ],
+)
+def test_a_transition_that_emits_what_it_may_not_leaves_nothing(
+    db: Any, subspace: Subspace, machine: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        Layer(machine, subspace).apply(db, Job("a"), request_id="r")
+    assert everything(db, subspace) == {}
+
+
+def test_a_full_container_is_a_rejection_of_the_input() -> None:
+    assert issubclass(ActionsFull, TransitionError)
+
+
+def test_a_request_id_that_is_no_key_is_named(db: Any, subspace: Subspace) -> None:
+    with pytest.raises(CodecError, match="cannot be a key"):
+        Layer(Wallet(), subspace).apply(db, Deposit("ann", 1), request_id={"a": 1})
+
+
+class NoStf(StateMachine):
+    State = NoteState
+
+
+class NoState(StateMachine):
+    def stf(self, state: Any, input: Any, actions: Any) -> None: ...
+
+
+class SetInput(StateMachine):
+    State = NoteState
+    Input = set[int]
+
+    def stf(self, state: Any, input: Any, actions: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("machine", "message"),
+    [
+        (NoStf(), "NoStf has no `stf`"),
+        (NoState(), r"NoState\.State is None"),
+        (SetInput(), r"Input of SetInput: set\[int\] has no order"),
+        (Wallet, r"pass a machine, Wallet\(\)"),
+        ("wallet", "is not a StateMachine"),
+    ],
+)
+def test_a_machine_that_is_not_well_formed_is_refused(machine: Any, message: str) -> None:
+    with pytest.raises(MachineDefinitionError, match=message):
+        Layer(machine, Subspace(("x",)))
+
+
+@pytest.mark.parametrize("subspace", [Subspace(), (), None, b"raw"])
+def test_a_layer_needs_a_subspace_of_its_own(subspace: Any) -> None:
+    with pytest.raises(DatabaseError, match="subspace"):
+        Layer(Wallet(), subspace)
+
+
+@pytest.mark.parametrize("settings", [{"lanes": 0}, {"lanes": 10_001}, {"receipt_ttl_seconds": 0}])
+def test_a_setting_out_of_its_range_is_named(settings: Any) -> None:
+    with pytest.raises(MachineDefinitionError, match=next(iter(settings))):
+        Layer(Wallet(), ("x",), **settings)

@@ -1,0 +1,130 @@
+"""A request id is applied once: repeated, with an unknown commit, until its receipt expires."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import phasm_fdb
+from phasm_fdb import (
+    Applied,
+    FDBError,
+    Layer,
+    Subspace,
+    Tracked,
+    Untracked,
+    transactional,
+)
+from tests.machines import (
+    Charge,
+    Declined,
+    Deposit,
+    Notify,
+    Pay,
+    Wallet,
+)
+from tests.reading import everything
+
+
+def test_a_repeated_request_id_returns_the_first_outcome(db: Any, wallets: Layer) -> None:
+    wallets.apply(db, Deposit("ann", 500), request_id="d")
+    first = wallets.apply(db, Pay("ann", 200), request_id=("cart", 7))
+    again = wallets.apply(db, Pay("ann", 200), request_id=("cart", 7))
+    assert again.repeated
+    assert (again.reply, again.tracked, again.untracked) == (first.reply, first.tracked, first.untracked)
+    assert wallets.view(db).balance["ann"] == 300
+    assert len(list(wallets.pending(db))) == 1
+    other = Layer(Wallet(), Subspace((), wallets.keyspace.prefix))
+    assert other.apply(db, Pay("ann", 200), request_id=("cart", 7)).repeated
+
+
+def test_a_repeated_request_id_inside_one_transaction(db: Any, wallets: Layer) -> None:
+    wallets.apply(db, Deposit("ann", 500))
+
+    @transactional
+    def body(tr: Any) -> tuple[Applied, Applied]:
+        return wallets.apply(tr, Pay("ann", 200), "r"), wallets.apply(tr, Pay("ann", 200), "r")
+
+    first, second = body(db)
+    assert (first.repeated, second.repeated) == (False, True)
+    assert second.tracked == first.tracked
+    assert wallets.view(db).balance["ann"] == 300
+    assert wallets.apply(db, Pay("ann", 200), "r").repeated
+
+
+class UnknownResult:
+    """A database whose first commits apply and then say 1021, as a lost reply does."""
+
+    def __init__(self, db: Any, times: int, applied: bool) -> None:
+        self.db, self.times, self.applied = db, times, applied
+
+    def create_transaction(self) -> Any:
+        tr = self.db.create_transaction()
+        commit = tr.commit
+
+        def unknown() -> Any:
+            if self.times == 0:
+                return commit()
+            self.times -= 1
+            if self.applied:
+                commit().wait()
+            raise FDBError(1021)
+
+        tr.commit = unknown
+        return tr
+
+
+class Patchable:
+    """Gives a slotted transaction attributes that a test can replace."""
+
+    def __init__(self, tr: Any) -> None:
+        self.__dict__["tr"] = tr
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.tr, name)
+
+
+@pytest.fixture
+def unknown(db: Any) -> Any:
+    class Wrapped:
+        def create_transaction(self) -> Any:
+            return Patchable(db.create_transaction())
+
+    return lambda times, applied: UnknownResult(Wrapped(), times, applied)
+
+
+@pytest.mark.parametrize("request_id", [None, "r-1"])
+@pytest.mark.parametrize("applied", [True, False])
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_unknown_commit_is_applied_once(
+    db: Any, wallets: Layer, unknown: Any, request_id: Any, applied: bool, times: int
+) -> None:
+    wallets.apply(db, Deposit("ann", 500))
+    outcome = wallets.apply(unknown(times, applied), Pay("ann", 200), request_id)
+    assert outcome.reply == 1
+    assert outcome.tracked == (Tracked(1, Charge("ann", 200)),)
+    assert wallets.view(db).balance["ann"] == 300
+    assert len(list(wallets.pending(db))) == 1
+
+    done = wallets.complete(unknown(times, applied), 1, Declined())
+    assert done.untracked == (Untracked(Notify("ann", "declined")),)
+    assert wallets.view(db).balance["ann"] == 500
+
+
+def test_receipts_expire_and_are_swept_in_batches(db: Any, subspace: Subspace) -> None:
+    now = [1_000_000.0]
+    wallets = Layer(Wallet(), subspace, clock=lambda: now[0], receipt_ttl_seconds=3600)
+    for number in range(5):
+        wallets.apply(db, Deposit("ann", 1), request_id=number)
+    wallets.apply(db, Deposit("ann", 1))
+    assert wallets.sweep(db) == 0
+    now[0] += 3600
+    assert wallets.apply(db, Deposit("ann", 1), request_id=0).repeated, "kept for at least its time"
+    now[0] += 2 * 3600
+    assert wallets.sweep(db, batch=2) == 5
+    assert not wallets.apply(db, Deposit("ann", 1), request_id=0).repeated
+    now[0] += 10 * 3600
+    wallets.sweep(db)
+    kinds = {phasm_fdb.keys.unpack(key[len(subspace.key()) :])[0] for key in everything(db, subspace)}
+    assert kinds == {"m", "s"}, "no receipt of any kind is left"
