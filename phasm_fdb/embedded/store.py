@@ -122,7 +122,11 @@ class Watch(Protocol):
     """A registered watch."""
 
     def cancel(self) -> None:
-        """Forget the watch. It may still fire while this runs, never after; a second call does nothing."""
+        """Forget the watch. It may still fire while this runs, never after; a second call does nothing.
+
+        It may be called by a destructor, which a garbage collection can run in the middle of any code of this
+        thread: it must not wait for a lock that such code holds.
+        """
         ...
 
 

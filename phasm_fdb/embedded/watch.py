@@ -27,7 +27,8 @@ class WatchCounter:
     __slots__ = ("_listening", "_lock", "_open", "most")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: a garbage collection in here may destroy a watch, which comes back to `give_back`.
+        self._lock = threading.RLock()
         self._open = 0
         self._listening: set[WatchFuture] = set()
         self.most = DEFAULT_MAX_WATCHES

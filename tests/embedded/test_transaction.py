@@ -226,6 +226,15 @@ def test_a_cancelled_watch_does_not_fire(db: Database) -> None:
     assert db._watches._open == 0
 
 
+def test_a_watch_destroyed_while_watches_are_counted_does_no_harm(db: Database) -> None:
+    counter = db._watches
+    watch = db.clear_and_watch(b"k")
+    with counter._lock:  # as a garbage collection may find it
+        del watch
+        gc.collect()
+    assert counter._open == 0
+
+
 # --------------------------------------------------------------------------------------------------------- options
 
 
