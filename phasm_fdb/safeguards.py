@@ -37,6 +37,11 @@ def decide_with_safeguards(
     """
     definition, keyspace = machinery.definition, machinery.keyspace
     journaled = stored.journal or machinery.journal.wanted
+    verifier = machinery.verifier
+    if verifier is not None and not verifier.chooses(input):
+        verifier = None
+    if not journaled and verifier is None:
+        return *decide(definition, keyspace, staged, large, stamps, input), stored
     record = machinery.journal.record(reader, stored, stamps, input) if journaled else None
     before, number = set(large), stamps.count
     rejection: TransitionError | None = None
@@ -47,8 +52,8 @@ def decide_with_safeguards(
         outcome: Outcome = Refusal.of(error)
     else:
         outcome = effects_of(definition, keyspace, staged, reply, actions)
-    if machinery.verifier is not None and machinery.verifier.chooses(input):
-        machinery.verifier.verify(reader, before, number, input, outcome)
+    if verifier is not None:
+        verifier.verify(reader, before, number, input, outcome)
     if isinstance(outcome, Refusal):
         assert rejection is not None
         if record is not None:
