@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgpack
 
@@ -20,8 +19,7 @@ Kind = Literal["input", "completion", "on", "migrated"]
 CHECKSUM_BYTES = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What happened to the state at one versionstamp.
 
     Attributes:

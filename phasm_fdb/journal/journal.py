@@ -9,8 +9,8 @@ applied something, all write it, and it has no hole. `stop` ends it for all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.deciding import Input
@@ -85,8 +85,7 @@ class Journal:
         stamps.journaled = True
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What will be an entry of the journal, once its input is decided.
 
     Attributes:
