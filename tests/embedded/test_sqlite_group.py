@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from phasm_fdb.embedded import sqlite_commit, sqlite_connections
 from phasm_fdb.embedded.commit_queue import MustWait, QueuedCommit
 from phasm_fdb.embedded.mutation import ADD, SET, SET_VERSIONSTAMPED_KEY, Mutation
 from phasm_fdb.embedded.sqlite import SqliteStore
 from phasm_fdb.embedded.sqlite_commit import GroupWriter
 from phasm_fdb.embedded.sqlite_connections import Connections, FileConnection
+from phasm_fdb.embedded.sqlite_format import PAGE_SIZE, companions
 from phasm_fdb.embedded.store import WINDOW_VERSIONS, CommitRequest, Committed
 from phasm_fdb.errors import FDBError
 from tests.embedded.sqlite_help import ManualClock, contents, open_store
@@ -171,3 +173,25 @@ def test_a_commit_that_does_not_fit_fails_alone(store: SqliteStore) -> None:
     assert codes(group) == [0, 1510, 0]
     assert contents(store) == {b"a": b"1", b"b": b"2"}
     connections.close()
+
+
+def test_who_may_not_wait_leaves_the_checkpoints_to_others(
+    store: SqliteStore, writer: GroupWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint syncs, so it is not made for an event loop; when the log has grown, a thread has to come."""
+    monkeypatch.setattr(sqlite_commit, "CHECKPOINT_PAGES", 50)
+    monkeypatch.setattr(sqlite_connections, "CHECKPOINT_PAGES", 50)
+    log, written = companions(store.path)[0], 0
+    with pytest.raises(MustWait):
+        while True:
+            writer.write([queued(store, [(SET, b"%d" % written, bytes(4096))])], False)
+            written += 1
+    assert written > 10
+    grown = log.stat().st_size
+    assert grown >= written * PAGE_SIZE
+    group = [queued(store, [(SET, b"from a thread", b"")])]
+    writer.write(group, True)
+    assert codes(group) == [0]
+    for number in range(10):  # the log has been started over, and begins again from its start
+        writer.write([queued(store, [(SET, b"%d" % number, bytes(4096))])], False)
+    assert log.stat().st_size < grown + 5 * PAGE_SIZE
