@@ -84,17 +84,19 @@ def play(account: Account, database: str, books: Path, options: argparse.Namespa
     """The whole story; returns the exit status."""
     account.tell(f"{options.requests} patients ask a dentist for a booking; the database is {database}", "bold")
     rng = random.Random(options.seed)
-    patients = Patients(database, books, options.seed, options.requests)
+    patients = Patients(database, books, options.seed)
+    arriving = options.requests // (options.kills + 1)
     db, layer = open(database), Layer(BookingSystem(), SUBSPACE)
     for kill in range(1, options.kills + 1):
-        life = patients.ask(kill_at=after_calls(rng.randrange(3, 15)))
+        open_payments = len(list(layer.pending(db)))
+        life = patients.ask(arriving, after_calls(rng.randrange(3, 4 + open_payments + arriving // 2)))
         told = f"{life.count('answered')} requests answered, {life.count('called')} payment calls made"
         if not life.killed:
             account.tell(f"life {kill}: {told}; it ended before it could be killed")
             continue
         account.tell(f"life {kill}: {told}, then SIGKILL", "red")
         account.tell(f"        restore: {in_doubt(db, layer)}")
-    life = patients.ask()
+    life = patients.ask(options.requests - patients.asked)
     account.tell(
         f"last life: {life.count('answered')} requests answered, {life.count('called')} calls, nothing left", "green"
     )
@@ -119,7 +121,7 @@ def audit(account: Account, db: Any, layer: Layer, patients: Patients, books: Pa
     provider = PaymentProvider(books)
     holds = provider.books()
     requests = dict(view.requests.items())
-    checks = {
+    checks: dict[str, Callable[[], None]] = {
         "every request answered once": lambda: require(sorted(patients.booked.values()) == sorted(requests)),
         "every payment resolved once": lambda: check_books(view, holds),
         "nothing pending": lambda: require(not list(layer.pending(db))),

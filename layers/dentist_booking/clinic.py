@@ -26,7 +26,7 @@ from typing import Any
 from layers.dentist_booking.handlers import handlers
 from layers.dentist_booking.machine import BookingSystem
 from layers.dentist_booking.provider import PaymentProvider
-from layers.dentist_booking.schedule import default_schedule
+from layers.dentist_booking.schedule import WORKDAYS, default_schedule
 from layers.dentist_booking.types import (
     Input,
     Patient,
@@ -38,16 +38,16 @@ from layers.dentist_booking.types import (
     Treatment,
     at,
 )
-from layers.dentist_booking.workload import WORKDAYS
 from phasm_fdb import Layer, TransitionError, Worker, aio, open
 
 SUBSPACE = ("dentist",)
 CLIENTS = 8
+CALLS = 8
 REQUESTS_A_WEEK = 40
 LATENCY_SECONDS = 0.002
 #: A killed worker keeps its lanes for so long; the next one waits.
-LEASE_SECONDS = 0.4
-POLL_SECONDS = 0.5
+LEASE_SECONDS = 0.25
+POLL_SECONDS = 0.1
 
 
 def make_request(seed: int, number: int) -> Input:
@@ -94,7 +94,9 @@ class Clinic:
         self._seed = seed
         self._layer = Layer(BookingSystem(), SUBSPACE)
         calls = handlers(provider, LATENCY_SECONDS)
-        self._worker = Worker(db, self._layer, calls, lease_seconds=LEASE_SECONDS, poll_seconds=POLL_SECONDS)
+        self._worker = Worker(
+            db, self._layer, calls, concurrency=CALLS, lease_seconds=LEASE_SECONDS, poll_seconds=POLL_SECONDS
+        )
 
     async def serve(self, requests: list[int]) -> None:
         """Answer these requests, and return when all payments are settled."""

@@ -41,25 +41,27 @@ class Patients:
         database: the URL of the practice's database.
         books: the file of the payment provider.
         seed: decides what they ask for.
-        requests: how many they are.
 
     Attributes:
+        asked: how many have asked so far.
         booked: the number that the practice gave to a request, by the patient's own.
         refused: why the others were refused.
     """
 
-    def __init__(self, database: str, books: Path, seed: int, requests: int) -> None:
+    def __init__(self, database: str, books: Path, seed: int) -> None:
         module = "layers.dentist_booking.clinic"
         self._command = [sys.executable, "-m", module, database, str(books), "--seed", str(seed)]
-        self._unanswered = dict.fromkeys(range(requests))
+        self._unanswered: list[int] = []
         self._unheard: dict[int, int] = {}
+        self.asked = 0
         self.booked: dict[int, int] = {}
         self.refused: dict[int, str] = {}
 
-    def ask(self, kill_at: Callable[[str], bool] = lambda line: False) -> Life:
+    def ask(self, arriving: int, kill_at: Callable[[str], bool] = lambda line: False) -> Life:
         """Start the clinic, ask for everything unanswered, and listen until it ends or is killed.
 
         Args:
+            arriving: how many patients ask for the first time.
             kill_at: told of each line; says whether to kill the process now (SIGKILL).
 
         Raises:
@@ -67,6 +69,8 @@ class Patients:
             subprocess.CalledProcessError: the process failed by itself.
         """
         life = Life()
+        self._unanswered += range(self.asked, self.asked + arriving)
+        self.asked += arriving
         with subprocess.Popen(
             self._command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process:
@@ -100,10 +104,10 @@ class Patients:
             assert given == before, f"request {number} was answered with {given}, and before that with {before}"
             assert given not in self.booked.values(), f"request {number} was answered with {given}, as another one was"
             self.booked[number] = given
-            del self._unanswered[number]
+            self._unanswered.remove(number)
         elif what == "refused":
             self.refused[int(words[0])] = words[1]
-            del self._unanswered[int(words[0])]
+            self._unanswered.remove(int(words[0]))
 
     def _lose(self, line: str) -> None:
         what, *words = line.split()

@@ -12,6 +12,8 @@ _HOURS = {
     Day.FRIDAY: ((9, 15),),
 }
 
+WORKDAYS = tuple(_HOURS)
+
 
 def default_schedule() -> list[SetHours]:
     """The inputs that set it: the hours of PHASM's example, Monday to Friday, with a lunch break but on Friday."""

@@ -11,12 +11,11 @@ import random
 from layers.dentist_booking.audit import check_books
 from layers.dentist_booking.machine import BookingSystem
 from layers.dentist_booking.provider import PaymentProvider, reference
-from layers.dentist_booking.schedule import default_schedule
+from layers.dentist_booking.schedule import WORKDAYS, default_schedule
 from layers.dentist_booking.state import BookingState
 from layers.dentist_booking.types import (
     STEP_MINUTES,
     CheckStatus,
-    Day,
     Input,
     Patient,
     PaymentStatus,
@@ -35,7 +34,6 @@ from layers.dentist_booking.types import (
 )
 from phasm_fdb.simulation import Workload
 
-WORKDAYS = (Day.MONDAY, Day.TUESDAY, Day.WEDNESDAY, Day.THURSDAY, Day.FRIDAY)
 WEEKS_OPEN = 2
 REQUESTS_A_WEEK = 100
 

@@ -189,7 +189,7 @@ def everything_cleared(state: Any) -> None:
     state.payments.clear()
 
 
-PLANTED = {
+PLANTED: dict[Callable[[Any], None], str] = {
     overlap: invariants.NO_OVERLAP,
     overlap_from_before: invariants.NO_OVERLAP,
     outside_hours: invariants.WORKING_HOURS,
