@@ -1,0 +1,114 @@
+"""What one commit did, as the oracles see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from phasm_fdb.actions import Actions
+from phasm_fdb.embedded.mutation import CLEAR, CLEAR_RANGE, SET, Mutation
+from phasm_fdb.embedded.store import Snapshot
+
+
+@dataclass(slots=True)
+class StfRun:
+    """One run of `stf`, as a transaction made it.
+
+    Attributes:
+        input: what it was given.
+        reply, actions: what it gave, where it returned.
+        error: what it raised, where it did.
+        numbers: the numbers beside the versionstamp that it took for new ids.
+    """
+
+    input: Any
+    reply: Any = None
+    actions: Actions | None = None
+    error: BaseException | None = None
+    numbers: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Commit:
+    """A transaction that was committed.
+
+    Attributes:
+        number: counts the commits of the run, from 1.
+        by: the process that made it.
+        stamp: its versionstamp, ten bytes.
+        runs: the runs of `stf` in it, in order.
+        before, after: the database without it and with it.
+        rows: for every row that it wrote one by one, what it holds afterwards (None: nothing), by the section of the
+            layer's keyspace: "s" for the state, and so on (see `phasm_fdb.keyspace`).
+        cleared: the ranges that it cleared.
+        event: the number of its event in the trace, where events are kept.
+    """
+
+    number: int
+    by: str
+    stamp: bytes
+    runs: Sequence[StfRun]
+    before: Snapshot
+    after: Snapshot
+    rows: dict[str, dict[bytes, bytes | None]]
+    cleared: list[tuple[bytes, bytes]]
+    event: int | None = None
+
+    def of(self, section: str) -> dict[bytes, bytes | None]:
+        """The rows of one section."""
+        return self.rows.get(section, {})
+
+
+def rows_of(
+    mutations: Sequence[Mutation], prefix: bytes, after: Snapshot
+) -> tuple[dict[str, dict[bytes, bytes | None]], list[tuple[bytes, bytes]]]:
+    """The rows that mutations leave, by section, and the ranges that they clear.
+
+    Args:
+        mutations: with the versionstamps filled in.
+        prefix: of the layer; the first letter behind it is the section.
+    """
+    rows: dict[str, dict[bytes, bytes | None]] = {}
+    cleared: list[tuple[bytes, bytes]] = []
+    letter = len(prefix) + 1
+    for code, key, parameter in mutations:
+        if code == CLEAR_RANGE:
+            cleared.append((key, parameter))
+            continue
+        section = chr(key[letter]) if len(key) > letter and key.startswith(prefix) else ""
+        if code == SET:
+            value: bytes | None = parameter
+        elif code == CLEAR:
+            value = None
+        else:
+            value = after.get(key)
+        rows.setdefault(section, {})[key] = value
+    return rows, cleared
+
+
+class SnapshotReader:
+    """What a `Staged` reads through to see a snapshot of the store, with no transaction and nothing to wait for."""
+
+    __slots__ = ("_snapshot",)
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def read(self, key: bytes) -> bytes | None:
+        """The value of a key, or None."""
+        return self._snapshot.get(key)
+
+    def read_many(self, keys: list[bytes]) -> list[bytes | None]:
+        """The values of several keys."""
+        return [self._snapshot.get(key) for key in keys]
+
+    def known(self, key: bytes) -> tuple[bool, bytes | None]:
+        """Nothing is known without a read."""
+        return False, None
+
+    def rows(self, begin: bytes, end: bytes, limit: int = 0, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """The rows of a range."""
+        if begin >= end:
+            return iter(())
+        return iter(self._snapshot.range(begin, end, limit or 2**62, reverse))
