@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import phasm_fdb
+from scripts.local_cluster import ClusterError, LocalCluster
+from tests.conformance import cluster_engine
 
 
 @pytest.fixture
@@ -28,3 +32,15 @@ def no_blocking(db: Any, subspace: Any, monkeypatch: pytest.MonkeyPatch) -> None
         block_until_ready(future)
 
     monkeypatch.setattr(fdb.Future, "block_until_ready", checked)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, cluster_file: str) -> Iterator[LocalCluster]:
+    """A cluster of the test's own, which it may kill."""
+    try:
+        cluster = LocalCluster(tmp_path)
+    except ClusterError as error:
+        pytest.skip(f"{cluster_engine.MISSING}; here {str(error).splitlines()[0]}")
+    cluster.start()
+    yield cluster
+    cluster.stop()

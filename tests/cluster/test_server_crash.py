@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import pytest
 
 import phasm_fdb
 from phasm_fdb import FDBError, Layer, StaleCompletion, aio
-from scripts.local_cluster import ClusterError, LocalCluster
-from tests.conformance import cluster_engine
+from scripts.local_cluster import LocalCluster
 from tests.machines import Deposit, Done, Job, Queue, Wallet
 
 pytestmark = pytest.mark.cluster
@@ -24,18 +22,6 @@ T = TypeVar("T")
 
 KILLS = 3
 CLIENTS = 8
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, cluster_file: str) -> Iterator[LocalCluster]:
-    """A cluster of the test's own, which it may kill."""
-    try:
-        cluster = LocalCluster(tmp_path)
-    except ClusterError as error:
-        pytest.skip(f"{cluster_engine.MISSING}; here {str(error).splitlines()[0]}")
-    cluster.start()
-    yield cluster
-    cluster.stop()
 
 
 class Progress:
