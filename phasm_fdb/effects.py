@@ -80,17 +80,17 @@ def effects_of(definition: Definition, keyspace: Keyspace, staged: Staged, reply
     emitted = [_action(definition, action) for action in actions]
     cancelled = [pack_element(id) for id in actions.cancelled]
     return Effects(
-        packed(definition.replies.to_raw(reply), definition.replies.where),
-        packed([emitted, cancelled], "the actions"),
+        _packed(definition.replies.to_raw(reply), definition.replies.where),
+        _packed([emitted, cancelled], f"the actions of {definition.name}"),
         msgpack.packb(_writes(keyspace, staged)),
     )
 
 
-def packed(raw: Any, where: str) -> bytes:
+def _packed(raw: Any, where: str) -> bytes:
     """What a codec's `to_raw` gave as MessagePack; raises a CodecError if it cannot be encoded."""
     try:
         return bytes(msgpack.packb(raw))
-    except (ValueError, OverflowError, UnicodeEncodeError) as error:
+    except (ValueError, OverflowError) as error:  # a UnicodeEncodeError is a ValueError
         raise CodecError(f"{where}: {raw!r} cannot be encoded: {error}") from error
 
 

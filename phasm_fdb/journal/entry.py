@@ -9,8 +9,8 @@ import msgpack
 
 from phasm_fdb.deciding import Input
 from phasm_fdb.definition import Definition
-from phasm_fdb.effects import Effects, Outcome, packed
-from phasm_fdb.errors import DamagedHistory
+from phasm_fdb.effects import Effects, Outcome
+from phasm_fdb.errors import CodecError, DamagedHistory
 from phasm_fdb.keys import pack_element, unpack
 from phasm_fdb.machine import Normal, TrackedActionCompleted
 
@@ -72,7 +72,10 @@ class Entry(NamedTuple):
             fields = [self.kind, self.number, self.at, self.packed_id, self.raw, self.applied, self.summary]
         else:
             fields = [self.kind, self.number, self.schema, self.empty, self.before]
-        data = packed(fields, "the input, which has to be written to the journal")
+        try:
+            data = bytes(msgpack.packb(fields))
+        except (ValueError, OverflowError) as error:  # a UnicodeEncodeError is a ValueError
+            raise CodecError(f"the input {self.raw!r} cannot be written to the journal: {error}") from error
         return zlib.crc32(data).to_bytes(CHECKSUM_BYTES, "big") + data
 
     @classmethod
