@@ -11,12 +11,16 @@ import sqlite3
 from collections.abc import Sequence
 
 from phasm_fdb.embedded.mutation import CLEAR, CLEAR_RANGE, SET, Mutation, apply_atomic
+from phasm_fdb.embedded.sqlite_format import PAGE_SIZE
 
 UNDO_BYTES = 16 * 1024 * 1024
 """The most that the undo of one version may take. Clearing a larger range does not keep what it cleared."""
 
 GET_TOGETHER = 8
 """How many values one statement reads: asking for them one by one would cost more than finding them."""
+
+ROWS_A_PAGE = 20
+"""A guess, for `Batch.pages`: rows of a cleared range lie side by side."""
 
 _ONE = "(SELECT value FROM kv WHERE key = ?)"
 _GET = ["SELECT " + ", ".join([_ONE] * count) for count in range(1, GET_TOGETHER + 1)]
@@ -38,7 +42,9 @@ class Batch:
         self._connection = connection
         self._changes: dict[bytes, bytes | None] = {}
         self._flushed = False
+        self._touched = 0
         self._undo_bytes = 0
+        self._written_bytes = 0
         self.undo: dict[bytes, bytes | None] | None = {}
 
     def apply(self, mutations: Sequence[Mutation]) -> None:
@@ -60,12 +66,18 @@ class Batch:
         """Write what was collected."""
         changes = self._changes
         kept = [(key, value) for key, value in changes.items() if value is not None]
+        self._touched += len(changes)
+        self._written_bytes += sum(len(value) for _, value in kept)
         if kept:
             self._connection.executemany(_SET, kept)
         if len(kept) < len(changes):
             self._connection.executemany(_CLEAR, [(key,) for key in changes if changes[key] is None])
         changes.clear()
         self._flushed = True
+
+    def pages(self) -> int:
+        """About how many pages of the file these changes have written: one a key, and what large values take."""
+        return self._touched + (self._undo_bytes + self._written_bytes) // PAGE_SIZE + 2
 
     def _stored(self, key: bytes) -> bytes | None:
         """The value of a key that is not among the collected changes."""
@@ -80,7 +92,7 @@ class Batch:
             self._remember(key, value)
             if self.undo is None:
                 break
-        self._connection.execute(_CLEAR_RANGE, (begin, end))
+        self._touched += self._connection.execute(_CLEAR_RANGE, (begin, end)).rowcount // ROWS_A_PAGE
 
     def _remember_all(self, keys: set[bytes]) -> None:
         """Remember what is stored at keys that are about to change, unless an earlier change has done so.

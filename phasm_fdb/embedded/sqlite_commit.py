@@ -16,7 +16,7 @@ from phasm_fdb.embedded import sqlite_history
 from phasm_fdb.embedded.commit_queue import Afterwards, MustWait, QueuedCommit, decide
 from phasm_fdb.embedded.mutation import has_stamps, stamp_all, versionstamp
 from phasm_fdb.embedded.sqlite_batch import Batch
-from phasm_fdb.embedded.sqlite_connections import CHECKPOINT_PAGES, Connections, FileConnection
+from phasm_fdb.embedded.sqlite_connections import Connections
 from phasm_fdb.embedded.sqlite_errors import (
     OPERATION_CANCELLED,
     commit_error,
@@ -35,6 +35,11 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PAUSE_GROWTH = 0.0002, 0.005, 1.5
 
 TIDY_VERSIONS = VERSIONS_PER_SECOND
 """How often old history is deleted: rarely enough to cost a commit next to nothing."""
+
+CHECKPOINT_PAGES = 8000
+"""When a process has logged about so many pages (32 MB), it copies the log into the file. A longer log copies a
+page that was written often only once, and syncs less often; a shorter one recovers faster.
+"""
 
 LONG_LOG_BYTES = 4 * CHECKPOINT_PAGES * PAGE_SIZE
 """Readers that overlap without a gap can keep SQLite from starting its log over, so that it grows. A log of this
@@ -67,9 +72,9 @@ class GroupWriter:
         self._committed = committed
         self._sleep = sleep
         self._recent = RecentWrites()
-        self._tidied_at = self._measured_at = now()
-        self._pages_unchecked = 0
-        """About how many pages were logged by commits that might not checkpoint, since the last that might."""
+        self._tidied_at = now()
+        self._pages_logged = connections.log_bytes() // PAGE_SIZE
+        """About how many pages the log has: what this process found, and what it has added."""
 
     def write(self, group: Sequence[QueuedCommit], may_wait: bool) -> Afterwards:
         """Decide every commit of the group. What is returned tells `committed` what the group changed.
@@ -78,7 +83,7 @@ class GroupWriter:
             MustWait: another process holds the lock, or it is time for a checkpoint, which syncs; and
                 `may_wait` is false; nothing was decided.
         """
-        if not may_wait and self._pages_unchecked > CHECKPOINT_PAGES:
+        if not may_wait and self._pages_logged > CHECKPOINT_PAGES:
             raise MustWait
         touched: list[Collection[bytes] | None] = []
         self._write(group, may_wait, touched)
@@ -95,10 +100,10 @@ class GroupWriter:
             decide(group, FDBError(OPERATION_CANCELLED, str(error)))
             return
         try:
-            connection.let_checkpoint(may_wait)
             self._begin(connection, may_wait)
             touched.append(self._write_transaction(connection, group))
-            self._keep_log_short(connection, may_wait, touched[-1])
+            if may_wait and self._pages_logged > CHECKPOINT_PAGES:
+                self._checkpoint(connection)
         except sqlite3.Error as error:
             self._failed(connection, group, error, touched)
         except BaseException:
@@ -155,6 +160,7 @@ class GroupWriter:
             sqlite_history.forget(connection, now)
             self._recent.forget(now)
         self._commit(connection, passed)
+        self._pages_logged += batch.pages()
         for order, entry in enumerate(passed):
             entry.outcome = Committed(version, order)
         return None if batch.undo is None else batch.undo.keys()
@@ -176,18 +182,24 @@ class GroupWriter:
                 decide(passed, commit_error(error, self._connections.path))
             raise
 
-    def _keep_log_short(self, connection: FileConnection, may_wait: bool, touched: Collection[bytes] | None) -> None:
-        """Count what commits without a checkpoint have logged, and start over a log that has grown long."""
-        if not may_wait:
-            self._pages_unchecked += len(touched) + 2 if touched is not None else CHECKPOINT_PAGES
-            return
-        self._pages_unchecked = 0  # SQLite has seen to the checkpoint in the COMMIT, by the log's real length
-        now = self._now()
-        if now - self._measured_at >= TIDY_VERSIONS:
-            self._measured_at = now
-            if self._connections.log_bytes() > LONG_LOG_BYTES:
-                with contextlib.suppress(sqlite3.Error):  # the commit is done, and a later one tries again
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        """Copy the log into the file, so that it can start over, at a moment when nobody can commit.
+
+        SQLite before 3.51.3 may lose a commit that starts the log over during the second of two checkpoints
+        (https://sqlite.org/wal.html#walresetbug). So one connection holds the write lock, which keeps every
+        process from that, while another one checkpoints. It waits for no reader.
+        """
+        self._pages_logged = 0
+        other = self._connections.take()
+        try:
+            with contextlib.suppress(sqlite3.Error):  # the commit is done, and a later one tries again
+                self._begin(connection, may_wait=True)
+                other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                connection.execute("ROLLBACK")
+                if self._connections.log_bytes() > LONG_LOG_BYTES:
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            self._connections.give(other)
 
     def _failed(
         self,

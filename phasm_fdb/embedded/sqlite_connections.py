@@ -27,24 +27,7 @@ OPEN_SECONDS = 5.0
 """How long a new connection waits while another process recovers the log after a crash."""
 
 CACHE_KIB = 16 * 1024
-CHECKPOINT_PAGES = 8000
-"""A commit that finds the log this long (32 MB) copies it into the file. Longer logs copy a page that was
-written often only once, and sync less often; shorter ones recover faster.
-"""
 CACHED_STATEMENTS = 64
-
-
-class FileConnection(sqlite3.Connection):
-    """A connection that knows whether its commits may checkpoint."""
-
-    _checkpoints = True
-
-    def let_checkpoint(self, allowed: bool) -> None:
-        """Whether a COMMIT may copy the log into the file, which waits for the disk."""
-        if allowed != self._checkpoints:
-            self.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES if allowed else 0}")
-            self._checkpoints = allowed
-
 
 _open: weakref.WeakSet[Connections] = weakref.WeakSet()
 _abandoned: list[sqlite3.Connection] = []
@@ -57,14 +40,14 @@ class Connections:
     def __init__(self, path: Path, synchronous: Synchronous) -> None:
         self.path = path
         self._synchronous = synchronous
-        self._idle: list[FileConnection] = []
+        self._idle: list[sqlite3.Connection] = []
         self._unusable = ""
         self._identity = _identity(path)
         # Whoever forgets to close the database should not be told by a ResourceWarning of each connection.
         self._finalizer = weakref.finalize(self, _close_all, self._idle)
         _open.add(self)
 
-    def take(self) -> FileConnection:
+    def take(self) -> sqlite3.Connection:
         """A connection that nobody else has, with no transaction open.
 
         Raises:
@@ -81,7 +64,7 @@ class Connections:
         except sqlite3.Error as error:
             raise read_error(error, self.path) from error
 
-    def give(self, connection: FileConnection) -> None:
+    def give(self, connection: sqlite3.Connection) -> None:
         """Take back a connection; one in which a transaction is still open, or came too late, is closed."""
         if connection.in_transaction or self._unusable:
             connection.close()
@@ -123,7 +106,7 @@ class Connections:
         self._unusable = f"the database {self.path} is closed"
         self._finalizer()
 
-    def _connect(self) -> FileConnection:
+    def _connect(self) -> sqlite3.Connection:
         # mode=rw: a file that was deleted is an error, not a new database.
         connection = sqlite3.connect(
             f"{self.path.as_uri()}?mode=rw",
@@ -132,12 +115,11 @@ class Connections:
             isolation_level=None,
             check_same_thread=False,
             cached_statements=CACHED_STATEMENTS,
-            factory=FileConnection,
         )
         for setting in (
             f"synchronous = {self._synchronous}",
             f"cache_size = -{CACHE_KIB}",
-            f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+            "wal_autocheckpoint = 0",  # see `GroupWriter`, which does it when nobody can commit
             "secure_delete = off",
             "busy_timeout = 0",  # who may wait, and for how long, is decided call by call
         ):
@@ -173,7 +155,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _close_all(connections: list[FileConnection]) -> None:
+def _close_all(connections: list[sqlite3.Connection]) -> None:
     while connections:
         with contextlib.suppress(sqlite3.Error):
             connections.pop().close()

@@ -13,7 +13,6 @@ import pytest
 
 from phasm_fdb.embedded import open_sqlite, sqlite_connections
 from phasm_fdb.embedded.mutation import SET
-from phasm_fdb.embedded.sqlite_connections import FileConnection
 from phasm_fdb.embedded.store import Committed
 from phasm_fdb.errors import DatabaseError, FDBError
 from tests.embedded.sqlite_help import ManualClock, contents, open_store, outcome, put
@@ -73,7 +72,7 @@ def test_a_full_disk_is_no_place_for_a_new_database(small_disk: Path) -> None:
     assert os.listdir(small_disk) == ["filler"]  # noqa: PTH208 - no Path is needed
 
 
-class Breaking(FileConnection):
+class Breaking(sqlite3.Connection):
     """A connection whose COMMIT fails as a test says: before it has done its work, or after."""
 
     on_commit: Callable[[Callable[[], Any]], Any] | None = None
@@ -106,7 +105,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Breaking]]:
     monkeypatch.setattr(
         sqlite_connections.sqlite3,
         "connect",
-        lambda *args, **options: connect(*args, **(options | {"factory": Breaking})),
+        lambda *args, **options: connect(*args, factory=Breaking, **options),
     )
     yield Breaking
     Breaking.on_commit = None

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from phasm_fdb.embedded import sqlite_commit, sqlite_connections
+from phasm_fdb.embedded import sqlite_commit
 from phasm_fdb.embedded.commit_queue import MustWait, QueuedCommit
 from phasm_fdb.embedded.mutation import ADD, SET, SET_VERSIONSTAMPED_KEY, Mutation
 from phasm_fdb.embedded.sqlite import SqliteStore
 from phasm_fdb.embedded.sqlite_commit import GroupWriter
-from phasm_fdb.embedded.sqlite_connections import Connections, FileConnection
+from phasm_fdb.embedded.sqlite_connections import Connections
 from phasm_fdb.embedded.sqlite_format import PAGE_SIZE, companions
 from phasm_fdb.embedded.store import WINDOW_VERSIONS, CommitRequest, Committed
 from phasm_fdb.errors import FDBError
@@ -155,7 +155,7 @@ def test_who_may_not_wait_for_a_lock_does_not(store: SqliteStore, writer: GroupW
 class Cramped(Connections):
     """To a file that may have forty pages, which gives the error of a full disk."""
 
-    def take(self) -> FileConnection:
+    def take(self) -> sqlite3.Connection:
         connection = super().take()
         connection.execute("PRAGMA max_page_count = 40")
         return connection
@@ -180,7 +180,6 @@ def test_who_may_not_wait_leaves_the_checkpoints_to_others(
 ) -> None:
     """A checkpoint syncs, so it is not made for an event loop; when the log has grown, a thread has to come."""
     monkeypatch.setattr(sqlite_commit, "CHECKPOINT_PAGES", 50)
-    monkeypatch.setattr(sqlite_connections, "CHECKPOINT_PAGES", 50)
     log, written = companions(store.path)[0], 0
     with pytest.raises(MustWait):
         while True:
