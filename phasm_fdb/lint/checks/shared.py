@@ -38,12 +38,14 @@ def check_shared(scope: Scope, project: str) -> Iterator[Finding]:
         project: the module of the machine.
     """
     own_globals = {name for node in scope.nodes() if isinstance(node, ast.Global | ast.Nonlocal) for name in node.names}
-    for node in scope.nodes():
+    changed: set[ast.AST] = set()
+    for node in scope.nodes():  # an expression comes before its parts
         for place, base in _changes(node):
             what = _kept(scope, base, own_globals)
             if what is not None:
+                changed.update(ast.walk(place))
                 yield finding_at(scope.text.path, place, SHARED_STATE, f"`{ast.unparse(place)}` {what}", scope.via)
-        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
+        if node not in changed and isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
             what = _read(scope, node, project)
             if what is not None:
                 yield finding_at(scope.text.path, node, SHARED_STATE, f"`{ast.unparse(node)}` {what}", scope.via)
