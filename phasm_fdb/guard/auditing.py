@@ -60,8 +60,19 @@ def close_audited() -> None:
     sys.addaudithook(_on_event)
 
 
+def _is_time_zone(file: Any) -> bool:
+    """Whether a file has the rules of a time zone, which are no more outside data than Python itself is.
+
+    `zoneinfo` opens it once for each zone, from C code, so no caller is to be seen.
+    """
+    zoneinfo = sys.modules.get("zoneinfo")
+    return zoneinfo is not None and isinstance(file, str) and file.startswith(zoneinfo.TZPATH)
+
+
 def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
     if watched.get() is None:
+        return
+    if event == "open" and _is_time_zone(arguments[0]):
         return
     kind = EVENTS.get(event) or MODULES.get(event.partition(".")[0])
     if kind is not None:

@@ -17,6 +17,9 @@ TRUSTED = frozenset(
     + ("pytest", "_pytest", "pluggy", "hypothesis", "coverage", "pydevd", "_pydevd_bundle", "debugpy")
 )
 
+#: The packages whose code acts for its caller.
+NOT_THE_MACHINE = TRUSTED | sys.stdlib_module_names
+
 #: Modules below which a door is open, whoever opened it: the database that the state is read from; importing, which
 #: brings code and not data; messages for people, which no decision depends on; and the rules of time zones.
 LIFTED = frozenset(
@@ -71,10 +74,15 @@ def machine_frame(frame: FrameType | None) -> FrameType | None:
         package = module.partition(".")[0]
         if found is None and package in TRUSTED:
             return None
-        if found is None and package not in sys.stdlib_module_names:
+        if (found is None or _is_generated(found)) and package not in NOT_THE_MACHINE:
             found = frame
         frame = frame.f_back
     return found
+
+
+def _is_generated(frame: FrameType) -> bool:
+    """Whether the code of a frame has no file: the methods of dataclasses are made from strings."""
+    return frame.f_code.co_filename.startswith("<")
 
 
 def _warn(message: str, culprit: FrameType, watch: Watch) -> None:
