@@ -95,11 +95,22 @@ class MemoryStore:
         """When, by the clock, a version becomes too old."""
         return self._began + (version - _FIRST_VERSION) / VERSIONS_PER_SECOND + WINDOW_SECONDS
 
+    def _latest_readable(self) -> int:
+        """The read version of a transaction that begins now: the last commit's, unless that is long ago.
+
+        A cluster answers so too (its proxies commit an empty batch about once a second), and it matters: what the last
+        commit versionstamped lies at the read version itself, where `set_versionstamped_key` makes keys unreadable.
+        """
+        now = self._version_now()
+        if now - self._version >= VERSIONS_PER_SECOND:
+            self._version = now
+        return self._version
+
     def snapshot(self, version: int | None = None, /) -> Snapshot:
         """See `Store.snapshot`."""
         with self._lock:
             self._check_open()
-            self._version = latest = max(self._version, self._version_now())
+            latest = self._latest_readable()
         if version is None:
             version = latest
         elif version > latest:
@@ -117,10 +128,12 @@ class MemoryStore:
         with self._lock:
             self._check_open()
             code = self._refusal(request)
+            version = max(self._version + 1, self._version_now())
             if code:
                 outcome = FDBError(code)
+                self._version = version  # a commit that conflicts takes a version too, as in a cluster
             else:
-                outcome = Committed(max(self._version + 1, self._version_now()), 0)
+                outcome = Committed(version, 0)
                 changed = self._apply(request, outcome)
                 if self._watches:
                     fired = self._watches.changed(changed, self._values.get)

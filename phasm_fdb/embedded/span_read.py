@@ -67,7 +67,7 @@ def _stored_rows(view: View, spans: list[tuple[bytes, bytes]], limits: Limits, r
 def _merged(view: View, writes: WriteMap, begin: bytes, end: bytes, limits: Limits, reverse: bool) -> Iterator[Row]:
     """The rows with the writes on top, up to the first unreadable key, where it raises."""
     barred = False
-    if writes.unreadable and not view.bypass_unreadable:
+    if writes.unreadable:
         for low, high in writes.unreadable.within(begin, end):
             barred = True
             if not reverse:

@@ -48,7 +48,8 @@ class View:
         snapshot: gives the snapshot, which is opened by the first read that needs it.
         cache: what is known of the snapshot; reads add to it.
         writes: the transaction's writes, or None for a view without them.
-        bypass_unreadable: read versionstamped keys as far as they are known, instead of failing.
+        bypass_unreadable: let `get` read versionstamped keys as far as they are known, instead of failing; a cluster
+            fails for range reads and selectors all the same.
     """
 
     __slots__ = ("bypass_unreadable", "cache", "snapshot", "writes")
@@ -77,7 +78,7 @@ class View:
 
     def check_readable(self, segment: Segment) -> None:
         """Raise 1036 when the segment is one that the commit's versionstamp will decide."""
-        if segment.unreadable and not self.bypass_unreadable:
+        if segment.unreadable:
             raise FDBError(UNREADABLE)
 
     def pair_value(self, key: bytes) -> bytes | None:
