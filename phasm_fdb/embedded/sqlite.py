@@ -41,10 +41,8 @@ FUTURE_VERSION = 1009
 LOCKED_TRIES, LOCKED_PAUSE_SECONDS = 1000, 0.005
 """A reader waits five seconds for another process to recover the log: nobody else locks readers out."""
 
-# A read version is one more than the newest commit that it sees: commits leave that number out. On a cluster,
-# too, a read version is above the versionstamps that can be read at it.
-_READ_VERSION = "SELECT max(version) + 1 FROM history"
-_GET = "SELECT (SELECT value FROM kv WHERE key = ?), (SELECT max(version) + 1 FROM history)"
+_LATEST = "SELECT max(version) FROM history"
+_GET = "SELECT (SELECT value FROM kv WHERE key = ?), (SELECT max(version) FROM history)"
 _FORWARD = "SELECT key, value FROM kv WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
 _BACKWARD = "SELECT key, value FROM kv WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT ?"
 _SIZE = "SELECT total(length(key) + length(value)) FROM kv WHERE key >= ? AND key < ?"
@@ -84,7 +82,7 @@ class SqliteSnapshot:
         if self._version is None:
             with self._resolving:
                 if self._version is None:
-                    self._version = self._store.read_version()
+                    self._version = self._store.read_version(self._store.latest())
         return self._version
 
     def get(self, key: bytes, /) -> bytes | None:
@@ -93,10 +91,11 @@ class SqliteSnapshot:
         if self._version is None:
             with self._resolving:
                 if self._version is None:
-                    value, self._version = store.current(key)
+                    value, latest = store.current(key)
+                    self._version = store.read_version(latest)
                     return value
-        value, version = store.current(key)
-        return value if version == self._version else store.old_value(self._version, key, value)
+        value, latest = store.current(key)
+        return value if latest <= self._version else store.old_value(self._version, key, value)
 
     def range(self, begin: bytes, end: bytes, limit: int, reverse: bool, /) -> Sequence[Pair]:
         self._store.require_young(self)
@@ -143,8 +142,8 @@ class SqliteStore:
         self._connections, self._origin = _open_file(self.path, synchronous, check, wall_clock)
         self._old = OldValues()
         self.watches = Watches(self._connections, poll_seconds)
-        writer = GroupWriter(self._connections, now=self._now, committed=self.watches.committed, sleep=sleep)
-        self._commits = CommitQueue(writer.write, always_waits=synchronous == "full")
+        self._writer = GroupWriter(self._connections, now=self._now, committed=self.watches.committed, sleep=sleep)
+        self._commits = CommitQueue(self._writer.write, always_waits=synchronous == "full")
 
     def snapshot(self, version: int | None = None, /) -> SqliteSnapshot:
         self._connections.require_file()
@@ -192,13 +191,21 @@ class SqliteStore:
         if self._now() - snapshot.taken_at > WINDOW_VERSIONS:
             raise FDBError(TRANSACTION_TOO_OLD)
 
-    def read_version(self) -> int:
-        """The version of a read that begins now."""
-        version: int = self._execute(_READ_VERSION, ())[0][0]
+    def latest(self) -> int:
+        """The version of the newest commit."""
+        version: int = self._execute(_LATEST, ())[0][0]
         return version
 
+    def read_version(self, latest: int) -> int:
+        """The version of a read that sees the commits up to `latest`.
+
+        On a cluster a commit that is refused takes a version too, and read versions are that one from then on.
+        Here the number after `latest` is kept free for that (see `GroupWriter`).
+        """
+        return latest + 1 if self._writer.refused_at == latest else latest
+
     def current(self, key: bytes) -> tuple[bytes | None, int]:
-        """The value of `key` now, and the version of this read."""
+        """The value of `key` now, and the version of the newest commit."""
         connection = self._connections.take()
         try:
             found: tuple[bytes | None, int] = connection.execute(_GET, (key,)).fetchone()
@@ -208,8 +215,8 @@ class SqliteStore:
                 raise read_error(error, self.path) from error
         finally:
             self._connections.give(connection)
-        value, version = self._execute(_GET, (key,))[0]
-        return value, version
+        value, latest = self._execute(_GET, (key,))[0]
+        return value, latest
 
     def old_value(self, version: int, key: bytes, current: bytes | None) -> bytes | None:
         """The value of `key` at an older version; `current` was read before this call."""
@@ -223,8 +230,8 @@ class SqliteStore:
         while begin < end and len(found) < limit:
             wanted = limit - len(found)
             rows: list[Pair] = self._execute(statement, (begin, end, wanted))
-            # The version is read after the rows: if it is the snapshot's, the rows are too.
-            if self.read_version() == version:
+            # This is read after the rows: if there is no newer commit now, there was none then.
+            if self.latest() <= version:
                 return found + rows
             # The rows say how far they reach: to the last one, or, being too few, to the end.
             span, begin, end = _cut(begin, end, rows, reached=len(rows) < wanted, reverse=reverse)

@@ -73,6 +73,8 @@ class GroupWriter:
         self._sleep = sleep
         self._recent = RecentWrites()
         self._tidied_at = now()
+        self.refused_at = 0
+        """The newest version in the file when a whole group was refused last."""
         self._pages_logged = connections.log_bytes() // PAGE_SIZE
         """About how many pages the log has: what this process found, and what it has added."""
 
@@ -134,7 +136,7 @@ class GroupWriter:
         """Check the group, write what passes and COMMIT. Returns the keys that changed, None if not known."""
         latest: int = connection.execute(_LATEST).fetchone()[0]
         now = self._now()
-        version = max(latest + 2, now)  # the one between is the read version until then
+        version = max(latest + 2, now)  # the one between is the version of what is refused, see `refused_at`
         self._recent.catch_up(connection, latest)
         batch = Batch(connection)
         keys: set[bytes] = set()
@@ -151,6 +153,7 @@ class GroupWriter:
             ranges.update(write_ranges)
             passed.append(entry)
         if not passed:
+            self.refused_at = latest
             connection.execute("ROLLBACK")
             return ()
         batch.flush()
