@@ -54,7 +54,8 @@ class Layer:
         subspace: an `fdb.Subspace`, a directory, or a tuple; it holds this layer and nothing else.
         lanes: into how many lanes the outbox of a new keyspace is spread; an existing one keeps its number.
         receipt_ttl_seconds: how long the outcome of a request id is remembered at least.
-        checked: check the invariants (incrementally, where the machine has `check_changes`) before each commit.
+        checked: check the invariants (incrementally, where the machine has `check_changes`) before each commit, and
+            that no result of a tracked action is forgotten.
         verify: the share of transitions, from 0 to 1, that run twice on the same state and have to decide the same.
         journal: append every input, applied or refused, to the journal, from where `phasm replay` replays it. Then all
             processes do, also those that were not told to, until `stop_journal`.

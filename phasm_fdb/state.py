@@ -79,6 +79,10 @@ class Changes:
         """Whether anything of the field was written."""
         return self.cleared(field) or any(True for _ in self._of(field))
 
+    def __bool__(self) -> bool:
+        """Whether anything of the state was written."""
+        return any(field in self for field in self._fields)
+
     def keys(self, field: str) -> list[Any]:
         """The keys of a Map that were set or removed, each once, in the order of their first write."""
         declared, prefix = self._field(field)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from phasm_fdb.actions import Actions
 from phasm_fdb.cache import CachedReader
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.deciding import Input, decide, space_of
@@ -95,6 +96,8 @@ def transition(
         reply, actions = decide(definition, machinery.keyspace, staged, large, stamps, input)
     if machinery.checked:
         _check(machinery, reader, staged, large, input)
+        if isinstance(input, TrackedActionCompleted):
+            _require_trace(machinery, staged, input, actions)
 
     if isinstance(input, TrackedActionCompleted):
         machinery.outbox.remove(staged, stamps, input.id)
@@ -128,6 +131,18 @@ def _check(machinery: Machinery, reader: Any, staged: Staged, large: set[str], i
         if len(violation.difference) > MOST_NOTED:
             violation.add_note(f"  and {len(violation.difference) - MOST_NOTED} more")
         raise
+
+
+def _require_trace(machinery: Machinery, staged: Staged, input: TrackedActionCompleted[Any], actions: Actions) -> None:
+    """A result that changes neither the state nor what is pending was forgotten (PHASM's invariant 8)."""
+    if actions.tracked or actions.delayed or actions.cancelled:
+        return
+    if not Changes(machinery.definition.state_class.fields, machinery.keyspace.state, staged):
+        raise InvariantViolation(
+            f"result {input.result!r} of action {input.id!r} changes neither the state nor what is pending; it must "
+            "update the state (PHASM's invariant 8)",
+            input=input,
+        )
 
 
 def view_of(machinery: Machinery, base: Any, large: set[str], place: str) -> Any:

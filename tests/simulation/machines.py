@@ -124,7 +124,7 @@ class Forgetful(Shop):
     """Does not write down what was shipped."""
 
     def shipped(self, state: ShopState, actions: Actions, order: int) -> None:
-        pass
+        state.orders[order] = state.orders[order]
 
 
 class ShopWorkload(Workload):
