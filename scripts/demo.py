@@ -106,7 +106,7 @@ def play(account: Account, database: str, books: Path, options: argparse.Namespa
 def after_calls(calls: int) -> Callable[[str], bool]:
     """Says when a clinic has had so many calls done that it may not yet know of."""
     remaining = iter(range(calls - 1, -1, -1))
-    return lambda line: line.startswith("called") and next(remaining) == 0
+    return lambda line: line.startswith("called") and next(remaining, None) == 0
 
 
 def in_doubt(db: Any, layer: Layer) -> str:

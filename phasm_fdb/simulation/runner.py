@@ -23,7 +23,7 @@ from phasm_fdb.simulation.work import Work
 from phasm_fdb.simulation.workload import Workload
 
 #: How often the whole state is checked in a run, beside the incremental check of every transition.
-FULL_CHECKS = 10
+FULL_CHECKS = 5
 #: How many requests back a client may repeat.
 REPEATABLE = 50
 #: How many times over the pending actions may be completed until there are none, beside once for each of them: of
@@ -130,7 +130,8 @@ class _Run:
     def _come_to_rest(self) -> None:
         """Complete what is pending, and what that emits, until there is nothing."""
         self._step = self._ops + 1
-        self._crash()
+        if self._schedule.random() < 0.5:
+            self._crash()
         rounds = ROUNDS_TO_REST + len(self._work)
         for _ in range(rounds):
             ready = self._work.ready(self._system.clock.now_ms())
