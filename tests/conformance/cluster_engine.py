@@ -14,8 +14,6 @@ from typing import Any
 
 from phasm_fdb.database.api_version import load_binding
 
-API_VERSION = 730
-
 MISSING = "no FoundationDB cluster (PHASM_TEST_CLUSTER_FILE names one, fdbserver on the PATH starts one)"
 NOT_SCRATCH = "the golden cases erase the cluster: set PHASM_TEST_CLUSTER_SCRATCH=1 if nothing on it matters"
 
@@ -32,7 +30,7 @@ def is_scratch() -> bool:
 
 @functools.cache
 def _open() -> Any:
-    return load_binding(API_VERSION).open(cluster_file())
+    return load_binding().open(cluster_file())
 
 
 def __getattr__(name: str) -> Any:
