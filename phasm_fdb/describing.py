@@ -29,6 +29,8 @@ from phasm_fdb.state import State
 STATE = pack_element("s")
 #: How many rows of a cleared range are named.
 MOST_CLEARED = 100
+#: The parts of an outcome, in order.
+PARTS = ("reply", "actions", "writes")
 
 _UNREADABLE = (PhasmError, ValueError, TypeError, KeyError, IndexError, msgpack.UnpackException)
 
@@ -144,13 +146,23 @@ def differences(
     if not isinstance(found, Effects) or len(expected) != len(found.summary()):
         return outcome_lines(definition, expected), outcome_lines(other, _whole(found))
     parts = [
-        (_part_lines(definition, number, one), _part_lines(other, number, whole))
+        _unequal_lines(definition, other, number, one, whole)
         for number, (one, two, whole) in enumerate(zip(expected, found.summary(), _whole(found), strict=True))
         if one != two
     ]
     mine = [line for lines, _ in parts for line in lines]
     theirs = [line for _, lines in parts for line in lines]
     return _without(mine, theirs) or mine, _without(theirs, mine) or theirs
+
+
+def _unequal_lines(
+    definition: Definition, other: Definition, number: int, one: bytes, two: bytes
+) -> tuple[list[str], list[str]]:
+    """Two parts in lines; as they are stored, where they only differ in that."""
+    mine, theirs = _part_lines(definition, number, one), _part_lines(other, number, two)
+    if mine != theirs:
+        return mine, theirs
+    return [f"{PARTS[number]}, which are stored as {one!r}"], [f"{PARTS[number]}, which are stored as {two!r}"]
 
 
 def outcome_lines(definition: Definition, summary: tuple[Any, ...]) -> list[str]:
@@ -172,7 +184,7 @@ def _without(lines: list[str], others: list[str]) -> list[str]:
 
 
 def _part_lines(definition: Definition, number: int, part: bytes) -> list[str]:
-    name = ("reply", "actions", "writes")[number]
+    name = PARTS[number]
     if part.startswith(DIGEST):
         return [f"{name}: too many to be kept in the journal; their digest is {part[len(DIGEST) :].hex()}"]
     try:
