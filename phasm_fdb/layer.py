@@ -32,6 +32,7 @@ from phasm_fdb.migration import migrate
 from phasm_fdb.outbox import Outbox, StampsByTransaction, TransactionStamps
 from phasm_fdb.own_transaction import OwnTransaction
 from phasm_fdb.receipts import HOUR_SECONDS, Applied, Receipt, Receipts
+from phasm_fdb.replay import Report, replay
 from phasm_fdb.submission import outcome, submit
 from phasm_fdb.transition import Input, Machinery, transition, view_of
 from phasm_fdb.verification import Verifier
@@ -422,6 +423,20 @@ class Layer:
             ReplayError: the journal does not reach back that far.
         """
         history.export(history.history_in(self.keyspace, self._machinery.meta, db, since), path)
+
+    def replay(self, db: Any, since: str | None = None, new: Layer | None = None) -> Report:
+        """Decide the recorded inputs again, in memory, and compare what they lead to, and the state at the end.
+
+        Args:
+            since: where to begin, as for `export`.
+            new: other code of the same machine, in a layer of its own: it decides every input too, on the recorded
+                state, and what it decides differently is reported.
+
+        Raises:
+            ReplayError: the journal does not reach back that far, has a gap, or crosses a migration.
+        """
+        recorded = history.history_in(self.keyspace, self._machinery.meta, db, since)
+        return replay(self._machinery, recorded, None if new is None else new.machinery)
 
     def stop_journal(self, db_or_tr: Any) -> None:
         """Switch the journal off, for all processes. A process with `journal=True` would switch it on again."""

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from phasm_fdb.command_line import DIFFERENT, SAME, USAGE, load_layer, one_line_errors, opened
-from phasm_fdb.journal.history import History, history_in, history_of
-from phasm_fdb.layer import Layer
+from phasm_fdb.journal.history import history_of
 from phasm_fdb.replay import Report, replay
 
 
@@ -42,16 +41,12 @@ def command(
         old = load_layer(layer)
         other = None if new is None else load_layer(new)
         if file is not None:
-            report = _replayed(old, other, history_of(file))
+            report = replay(old.machinery, history_of(file), None if other is None else other.machinery)
         else:
             with opened(database) as db:
-                report = _replayed(old, other, history_in(old.keyspace, old.machinery.meta, db, since))
+                report = old.replay(db, since, other)
     _print(report, new)
     raise typer.Exit(SAME if report.same else DIFFERENT)
-
-
-def _replayed(old: Layer, other: Layer | None, history: History) -> Report:
-    return replay(old.machinery, history, None if other is None else other.machinery)
 
 
 def _print(report: Report, new: str | None) -> None:
