@@ -148,19 +148,13 @@ class OldValues:
         return sorted((key, value) for key, value in pairs.items() if value is not None)
 
     def _load(self, connection: sqlite3.Connection, version: int) -> None:
-        """Take in all versions that are in the file by now.
+        """Take in all versions that are in the file by now, and forget what is not in it any more.
 
         Reading the current values first and the history after is right, in whatever state either finds the
         file: a change between the two is in the history and is undone by it.
         """
         newer = newer_undo(connection, self._loaded)
         oldest: int = connection.execute(_OLDEST).fetchone()[0]
-        if oldest > self._loaded:  # versions between were deleted unseen; no transaction of the window has them
-            self._first = oldest
-            self._old.clear()
-            self._by_version.clear()
-            newer = [row for row in newer if row[0] > oldest]
-            self._loaded = oldest
         for changed, undo in newer:
             self._loaded = changed
             if undo is None:

@@ -8,6 +8,7 @@ byte, which is also where a single key's range ends.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 KEYS = [b"a", b"b", b"c", b"d", b"e", b"f"]
@@ -89,7 +90,7 @@ class ModelTransaction:
         self.operations.setdefault(key, []).append(operation)
         self.wrote.add(key)
 
-    def write_known(self, keys: set[bytes], value: bytes | None) -> None:
+    def write_known(self, keys: AbstractSet[bytes], value: bytes | None) -> None:
         for key in keys:
             self.operations[key] = [lambda _: value]
         self.known |= keys

@@ -78,12 +78,13 @@ def test_size_limit_lowers_the_bound(database: Any, at: Key, fails: Fails) -> No
 
 
 def test_system_keys_are_outside(database: Any, fails: Fails) -> None:
-    for write in (
+    writes: list[Callable[[Any], None]] = [
         lambda tr: tr.set(b"\xff/x", b"v"),
         lambda tr: tr.clear(b"\xff"),
         lambda tr: tr.clear_range(b"\xfe", b"\xff\xff"),
         lambda tr: tr.add(b"\xff/x", b"\x01"),
-    ):
+    ]
+    for write in writes:
         tr = database.create_transaction()
         write(tr)
         with fails(OUTSIDE):

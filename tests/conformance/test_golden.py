@@ -31,10 +31,12 @@ def _cases(record: Path) -> dict[str, list[Case]]:
 
 def _difference(engine: Any, case: Case) -> Difference | None:
     """The first answer that differs; a cluster may try again, for its own watches are cancelled late or never."""
-    found = first_difference(engine, case)
-    for _ in range(CLUSTER_TRIES - 1):
-        if engine is cluster_engine and found is not None:
-            found = first_difference(engine, case)
+    tries = CLUSTER_TRIES if engine is cluster_engine else 1
+    found = None
+    for _ in range(tries):
+        found = first_difference(engine, case)
+        if found is None:
+            break
     return found
 
 

@@ -11,7 +11,7 @@ import pytest
 from phasm_fdb.embedded import commit_queue
 from phasm_fdb.embedded.commit_queue import Afterwards, CommitQueue, MustWait, QueuedCommit
 from phasm_fdb.embedded.mutation import SET
-from phasm_fdb.embedded.store import CommitRequest, Committed
+from phasm_fdb.embedded.store import CommitDone, CommitRequest, Committed
 from phasm_fdb.errors import FDBError
 
 #: Only a failing test waits so long.
@@ -117,13 +117,22 @@ def test_a_group_is_bounded(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> 
     queue.close()
 
 
+def tell(loop: asyncio.AbstractEventLoop, future: asyncio.Future[object]) -> CommitDone:
+    """Hands the outcome to a future of the loop, from whatever thread."""
+
+    def done(outcome: Committed | FDBError) -> None:
+        loop.call_soon_threadsafe(future.set_result, outcome)
+
+    return done
+
+
 async def test_an_event_loop_does_not_wait_for_the_disk(writer: Writer) -> None:
     writer.gated = True
     queue = CommitQueue(writer, always_waits=True)
     loop = asyncio.get_running_loop()
     futures = [loop.create_future() for _ in range(3)]
     for future in futures:
-        queue.commit(request(), 0, 0, lambda out, f=future: loop.call_soon_threadsafe(f.set_result, out))
+        queue.commit(request(), 0, 0, tell(loop, future))
     assert not any(future.done() for future in futures), "commit has returned before anything was written"
     for _ in futures:
         writer.gate.release()
@@ -146,9 +155,9 @@ async def test_an_event_loop_writes_what_takes_no_waiting(writer: Writer) -> Non
 async def test_an_event_loop_leaves_the_waiting_for_a_lock_to_the_helper(writer: Writer) -> None:
     writer.must_wait = True
     queue = CommitQueue(writer, always_waits=False)
-    told = asyncio.get_running_loop().create_future()
     loop = asyncio.get_running_loop()
-    queue.commit(request(), 0, 0, lambda out: loop.call_soon_threadsafe(told.set_result, out))
+    told = loop.create_future()
+    queue.commit(request(), 0, 0, tell(loop, told))
     assert await asyncio.wait_for(told, PATIENCE_SECONDS) == Committed(1, 0)
     assert threading.current_thread() not in writer.threads
     await asyncio.to_thread(queue.close)

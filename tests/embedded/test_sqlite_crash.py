@@ -118,9 +118,9 @@ def check(path: Path, fleet: Fleet) -> int:
         for writer in range(WRITERS):
             mine = [row[1] for row in logged if row[0] == writer]
             assert mine == sorted(mine), "versions went back"
-        version: int = tr.get_read_version().wait()
-        assert version >= max(fleet.versions.values())
-        return version
+        newest: int = tr.get_read_version().wait()
+        assert newest >= max(fleet.versions.values())
+        return newest
     finally:
         db.close()
 

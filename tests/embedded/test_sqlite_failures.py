@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from phasm_fdb.embedded import open_sqlite, sqlite_connections
+from phasm_fdb.embedded import open_sqlite
 from phasm_fdb.embedded.mutation import SET
 from phasm_fdb.embedded.store import Committed
 from phasm_fdb.errors import DatabaseError, FDBError
@@ -77,7 +77,7 @@ class Breaking(sqlite3.Connection):
 
     on_commit: Callable[[Callable[[], Any]], Any] | None = None
 
-    def execute(self, sql: str, *parameters: Any) -> Any:  # type: ignore[override]
+    def execute(self, sql: str, *parameters: Any) -> Any:
         run = super().execute
         if sql == "COMMIT" and Breaking.on_commit is not None:
             return Breaking.on_commit(lambda: run(sql))
@@ -103,8 +103,7 @@ def fail_after(commit: Callable[[], Any]) -> Any:
 def breaking(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Breaking]]:
     connect = sqlite3.connect
     monkeypatch.setattr(
-        sqlite_connections.sqlite3,
-        "connect",
+        "phasm_fdb.embedded.sqlite_connections.sqlite3.connect",
         lambda *args, **options: connect(*args, factory=Breaking, **options),
     )
     yield Breaking

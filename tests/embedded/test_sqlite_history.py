@@ -12,6 +12,7 @@ import pytest
 from phasm_fdb.embedded import sqlite_batch
 from phasm_fdb.embedded.mutation import ADD, CLEAR, CLEAR_RANGE, SET, Mutation
 from phasm_fdb.embedded.sqlite import SqliteStore
+from phasm_fdb.embedded.sqlite_history import RecentWrites
 from phasm_fdb.embedded.store import WINDOW_SECONDS, Committed
 from phasm_fdb.errors import FDBError
 from tests.embedded.sqlite_help import END, ManualClock, contents, open_store, outcome, put
@@ -245,3 +246,18 @@ def test_versions_grow_by_a_million_a_second(store: SqliteStore, clock: ManualCl
     first = put(store, a=b"1")
     clock.now += 2
     assert put(store, a=b"2") - first == pytest.approx(2_000_000, abs=10)
+
+
+def test_a_process_that_has_not_seen_the_conflicts_of_a_version_cannot_commit_from_it(
+    store: SqliteStore, path: Path, clock: ManualClock
+) -> None:
+    old = put(store, a=b"0")
+    for number in range(100):
+        clock.now += 0.2
+        put(store, a=b"%d" % number)
+    connection = sqlite3.connect(path)
+    recent = RecentWrites()
+    recent.catch_up(connection, store.snapshot().version)
+    connection.close()
+    assert recent.check(old, [b"other"], []) == 1007
+    assert recent.check(store.snapshot().version, [b"a"], []) == 0
