@@ -186,12 +186,12 @@ class Actions:
     @property
     def tracked(self) -> tuple[Tracked[Any], ...]:
         """The tracked actions, in the order they were added."""
-        return tuple(action for action in self if isinstance(action, Tracked))
+        return tuple([action for action in self._actions.values() if isinstance(action, Tracked)])
 
     @property
     def untracked(self) -> tuple[Untracked[Any], ...]:
         """The untracked actions, in the order they were added."""
-        return tuple(action for action in self if isinstance(action, Untracked))
+        return tuple([action for action in self._actions.values() if isinstance(action, Untracked)])
 
     @property
     def delayed(self) -> tuple[Later[Any], ...]:
@@ -204,6 +204,11 @@ class Actions:
     def cancelled(self) -> tuple[Any, ...]:
         """The ids that were cancelled and are not in this container."""
         return tuple(self._cancelled)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was added and nothing cancelled."""
+        return not self._actions and not self._cancelled
 
     def __iter__(self) -> Iterator[Tracked[Any] | Untracked[Any] | Later[Any]]:
         return iter(self._actions.values())

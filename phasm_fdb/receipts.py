@@ -125,12 +125,15 @@ class Receipts:
 
     def _encode(self, applied: Applied) -> bytes:
         definition = self._definition
+        reply = definition.replies.to_raw(applied.reply)
+        if not applied.tracked and not applied.untracked:
+            return bytes(msgpack.packb((reply, (), ())))
         tracked = [
             [pack_element(one.id), definition.tracked.to_raw(one.action), _packed(one.ordering_key), *_due(one)]
             for one in applied.tracked
         ]
         untracked = [definition.untracked.to_raw(one.action) for one in applied.untracked]
-        return bytes(msgpack.packb([definition.replies.to_raw(applied.reply), tracked, untracked]))
+        return bytes(msgpack.packb([reply, tracked, untracked]))
 
     def _decode(self, data: bytes) -> Applied:
         versionstamp = None

@@ -46,7 +46,13 @@ class State:
         cls.fields = {**cls.fields, **declared}
 
     def __init__(self, space: Space) -> None:
-        self.space = space
+        self.__dict__["space"] = space
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(
+            f"{type(self).__name__}.{name} cannot be assigned: fields are written through their methods, such as "
+            f"state.{name}.set(...) or state.{name}[key] = ..., and a state keeps nothing else"
+        )
 
     @classmethod
     def over(cls, tr: Any, subspace: Any, *, read_only: bool = False) -> State:

@@ -101,13 +101,9 @@ def transition(
 
     if isinstance(input, TrackedActionCompleted):
         machinery.outbox.remove(staged, stamps, input.id)
-    for id in actions.cancelled:
-        machinery.outbox.remove(staged, stamps, id)
     applied = Applied(reply, actions.tracked, actions.untracked)
-    for tracked in applied.tracked:
-        machinery.outbox.emit(staged, stamps, tracked, stored.lanes, input.at)
-    for later in actions.delayed:
-        machinery.outbox.delay(staged, stamps, later, definition.inputs.to_raw(later.payload), stored.lanes, input.at)
+    if not actions.is_empty:
+        _store_actions(machinery, staged, stamps, actions, stored.lanes, input.at)
     machinery.meta.note(staged, stored, large, cached is not None)
     if receipt is not None:
         machinery.receipts.write(staged, receipt, applied)
@@ -115,6 +111,20 @@ def transition(
     if cached is not None:
         cached.wrote(staged.written())
     return applied
+
+
+def _store_actions(
+    machinery: Machinery, staged: Staged, stamps: TransactionStamps, actions: Actions, lanes: int, now_ms: int | None
+) -> None:
+    """Take the cancelled actions out of the outbox, and put the new ones in."""
+    outbox = machinery.outbox
+    for id in actions.cancelled:
+        outbox.remove(staged, stamps, id)
+    for tracked in actions.tracked:
+        outbox.emit(staged, stamps, tracked, lanes, now_ms)
+    for later in actions.delayed:
+        raw = machinery.definition.inputs.to_raw(later.payload)
+        outbox.delay(staged, stamps, later, raw, lanes, now_ms)
 
 
 def _check(machinery: Machinery, reader: Any, staged: Staged, large: set[str], input: Input) -> None:

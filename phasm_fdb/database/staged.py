@@ -39,6 +39,10 @@ class TransactionReader:
         """The values of several keys, with all reads in flight together."""
         return [wait(future) for future in [self._get(key) for key in keys]]
 
+    def start(self, key: bytes) -> Any:
+        """Send the read of a key and return its future, for `wait`."""
+        return self._get(key)
+
     def known(self, key: bytes) -> tuple[bool, bytes | None]:
         """Nothing is known without a read."""
         return False, None

@@ -57,14 +57,9 @@ class Field:
     def __get__(self, state: State | None, owner: type[State]) -> Any:
         if state is None:
             return self
+        # Kept in the instance, where attribute access finds it from now on.
         accessor = state.__dict__[self.name] = self.accessor(self, state.space, state)
         return accessor
-
-    def __set__(self, state: State, value: object) -> None:
-        raise AttributeError(
-            f"{self.where} cannot be assigned: fields are written through their methods, such as "
-            f"state.{self.name}.set(...) or state.{self.name}[key] = ..."
-        )
 
 
 class Accessor:
