@@ -81,6 +81,10 @@ class RecentWrites:
         self._seen = 0
         self._first = 0
 
+    def __len__(self) -> int:
+        """How many keys are remembered."""
+        return len(self._conflicts)
+
     def catch_up(self, connection: sqlite3.Connection, latest: int) -> None:
         """Take in the commits up to `latest`, the newest version in the file, made by other processes."""
         if latest == self._seen:
@@ -122,6 +126,10 @@ class OldValues:
         self._old: SortedDict[bytes, list[tuple[int, bytes | None]]] = SortedDict()
         """For each key the versions that changed it, oldest first, with the value before each."""
         self._by_version: deque[tuple[int, list[bytes]]] = deque()
+
+    def __len__(self) -> int:
+        """How many keys are remembered."""
+        return len(self._old)
 
     def value(self, connection: sqlite3.Connection, key: bytes, version: int, current: bytes | None) -> bytes | None:
         """The value of `key` at `version`, given the `current` one, which was read before this call.

@@ -12,7 +12,7 @@ import pytest
 from phasm_fdb.embedded import sqlite_batch
 from phasm_fdb.embedded.mutation import ADD, CLEAR, CLEAR_RANGE, SET, Mutation
 from phasm_fdb.embedded.sqlite import SqliteStore
-from phasm_fdb.embedded.sqlite_history import RecentWrites
+from phasm_fdb.embedded.sqlite_history import OldValues, RecentWrites
 from phasm_fdb.embedded.store import WINDOW_SECONDS, Committed
 from phasm_fdb.errors import FDBError
 from tests.embedded.sqlite_help import END, ManualClock, contents, open_store, outcome, put
@@ -261,3 +261,20 @@ def test_a_process_that_has_not_seen_the_conflicts_of_a_version_cannot_commit_fr
     connection.close()
     assert recent.check(old, [b"other"], []) == 1007
     assert recent.check(store.snapshot().version, [b"a"], []) == 0
+
+
+def test_memory_holds_the_window_and_no_more(store: SqliteStore, path: Path, clock: ManualClock) -> None:
+    """A process that reads and commits for long remembers no more keys than the window has seen."""
+    connection = sqlite3.connect(path)
+    old, recent = OldValues(), RecentWrites()
+    for number in range(400):
+        clock.now += 0.1
+        version = put(store, **{f"key{number}": b""})
+        old.value(connection, b"key", version, None)
+        recent.catch_up(connection, version)
+        recent.forget(version)
+    connection.close()
+    seconds_kept = WINDOW_SECONDS + 1.0
+    assert 40 <= len(old) <= seconds_kept / 0.1 + 2
+    # Conflicts are dropped a block at a time.
+    assert 40 <= len(recent) <= 3 * seconds_kept / 0.1
