@@ -56,6 +56,15 @@ class Meta:
         self._definition = definition
         self._lanes = lanes
         self._checked: dict[bytes, Stored] = {}
+        self._last: Stored | None = None
+
+    def guess(self, staged: Staged) -> Stored | None:
+        """Send the read of the meta row, and while it is on its way say what it was the last time.
+
+        It nearly never changes, so a transition can begin with that, and `load` tells later whether it was right.
+        None if the row is there already, or was never read before.
+        """
+        return self._last if staged.start(self._keys.meta) else None
 
     def load(self, staged: Staged) -> Stored:
         """The meta of this keyspace, which is created if nothing is there.
@@ -68,7 +77,8 @@ class Meta:
             stored = self._new(staged)
             staged.set(self._keys.meta, _encode(stored))
             return stored
-        return self._check(data)
+        stored = self._last = self._check(data)
+        return stored
 
     def peek(self, staged: Staged) -> Stored:
         """The meta of this keyspace, as it would be created if nothing is there."""

@@ -20,7 +20,7 @@ from phasm_fdb.inbox import Inbox
 from phasm_fdb.journal.journal import Journal
 from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.machine import TrackedActionCompleted
-from phasm_fdb.meta import Meta
+from phasm_fdb.meta import Meta, Stored
 from phasm_fdb.outbox import Outbox, TransactionStamps
 from phasm_fdb.receipts import Applied, Receipt, Receipts
 from phasm_fdb.safeguards import decide_with_safeguards
@@ -77,18 +77,82 @@ def transition(
         StaleCompletion, TransitionError, InvariantViolation, NondeterminismError, or whatever `stf` raises; nothing is
         written then, except that a TransitionError is written to the journal, where there is one.
     """
-    reader = base if cached is None else cached
-    staged = Staged(reader)
-    stored = machinery.meta.load(staged)
-    staged.exclusive = stored.cached
+    if cached is None and not machinery.watched:
+        applied = _speculate(machinery, base, stamps, input, receipt, may_be_repeated)
+        if applied is not None:
+            return applied
+    staged = Staged(base if cached is None else cached)
+    stored, earlier = _before(machinery, staged, receipt, may_be_repeated)
+    if earlier is not None:
+        return earlier
+    applied = _decided(machinery, base, staged, stored, stamps, input, receipt, cached)
+    staged.flush(base)
+    if cached is not None:
+        cached.wrote(staged.written())
+    return applied
+
+
+def _speculate(
+    machinery: Machinery,
+    base: Any,
+    stamps: TransactionStamps,
+    input: Input,
+    receipt: Receipt | None,
+    may_be_repeated: bool,
+) -> Applied | None:
+    """Decide while the meta row and the receipt are on their way, as if they were as expected; None if they are not.
+
+    This saves a round trip to the database. Nothing is written, and nothing is raised, before they are known.
+    """
+    ahead, staged = Staged(base), Staged(base)
+    stored = machinery.meta.guess(ahead)
+    if stored is None or stored.journal:
+        return None
     if receipt is not None and may_be_repeated:
-        earlier = machinery.receipts.find(staged, receipt.key)
-        if earlier is not None:
-            return earlier
+        ahead.start(receipt.key)
+    refusal: Exception | None = None
+    applied: Applied | None = None
+    try:
+        applied = _decided(machinery, base, staged, stored, stamps, input, receipt, None)
+    except Exception as error:
+        refusal = error
+    real, earlier = _before(machinery, ahead, receipt, may_be_repeated)
+    if earlier is not None:
+        return earlier
+    if real is not stored:
+        return None
+    if refusal is not None:
+        raise refusal
+    staged.flush(base)
+    return applied
+
+
+def _before(
+    machinery: Machinery, staged: Staged, receipt: Receipt | None, may_be_repeated: bool
+) -> tuple[Stored, Applied | None]:
+    """What the keyspace says of itself, and the outcome of the input if it was applied before."""
+    stored = machinery.meta.load(staged)
+    if receipt is None or not may_be_repeated:
+        return stored, None
+    return stored, machinery.receipts.find(staged, receipt.key)
+
+
+def _decided(
+    machinery: Machinery,
+    base: Any,
+    staged: Staged,
+    stored: Stored,
+    stamps: TransactionStamps,
+    input: Input,
+    receipt: Receipt | None,
+    cached: CachedReader | None,
+) -> Applied:
+    """Decide an input that was not applied yet, with everything that it writes staged."""
+    staged.exclusive = stored.cached
     if isinstance(input, TrackedActionCompleted):
         machinery.outbox.require(staged, input.id)
-
     definition = machinery.definition
+    reader = base if cached is None else cached
     large = set(stored.large)
     if machinery.watched or stored.journal:
         reply, actions, stored = decide_with_safeguards(machinery, base, reader, staged, stored, large, stamps, input)
@@ -98,7 +162,6 @@ def transition(
         _check(machinery, reader, staged, large, input)
         if isinstance(input, TrackedActionCompleted):
             _require_trace(machinery, staged, input, actions)
-
     if isinstance(input, TrackedActionCompleted):
         machinery.outbox.remove(staged, stamps, input.id)
     applied = Applied(reply, actions.tracked, actions.untracked)
@@ -107,9 +170,6 @@ def transition(
     machinery.meta.note(staged, stored, large, cached is not None)
     if receipt is not None:
         machinery.receipts.write(staged, receipt, applied)
-    staged.flush(base)
-    if cached is not None:
-        cached.wrote(staged.written())
     return applied
 
 

@@ -69,6 +69,7 @@ class Staged:
         "_reads",
         "_stamped",
         "_stamped_values",
+        "_started",
         "_writes",
         "exclusive",
     )
@@ -78,6 +79,7 @@ class Staged:
         self.exclusive = False
         self._read_only = read_only
         self._reads: dict[bytes, bytes | None] = {}
+        self._started: dict[bytes, Any] = {}
         self._writes: dict[bytes, bytes | None] = {}
         self._adds: dict[bytes, int] = {}
         self._stamped: dict[bytes, int] = {}
@@ -91,8 +93,20 @@ class Staged:
         """The value of a key, or None."""
         value = self._local(key)
         if value is _UNKNOWN:
-            value = self._reads[key] = self._base.read(key)
+            started = self._started.pop(key, None) if self._started else None
+            value = self._reads[key] = self._base.read(key) if started is None else wait(started)
         return self._with_add(key, value) if self._adds else value
+
+    def start(self, key: bytes) -> bool:
+        """Send the read of a key that is going to be read; returns whether its value is still on its way."""
+        if not isinstance(self._base, TransactionReader) or self._local(key) is not _UNKNOWN:
+            return False
+        future = self._base.start(key)
+        if future.is_ready():
+            self._reads[key] = wait(future)
+            return False
+        self._started[key] = future
+        return True
 
     def read_many(self, keys: Iterable[bytes]) -> list[bytes | None]:
         """The values of several keys, with all reads in flight together."""
