@@ -10,7 +10,7 @@ import pytest
 
 from phasm_fdb.embedded import sqlite_commit
 from phasm_fdb.embedded.commit_queue import MustWait, QueuedCommit
-from phasm_fdb.embedded.mutation import ADD, SET, SET_VERSIONSTAMPED_KEY, Mutation
+from phasm_fdb.embedded.mutation import ADD, CLEAR, CLEAR_RANGE, SET, SET_VERSIONSTAMPED_KEY, Mutation
 from phasm_fdb.embedded.sqlite import SqliteStore
 from phasm_fdb.embedded.sqlite_commit import GroupWriter
 from phasm_fdb.embedded.sqlite_connections import Connections
@@ -113,6 +113,15 @@ def test_a_group_of_which_none_passes_writes_nothing(
 def test_atomics_of_a_group_add_up(store: SqliteStore, writer: GroupWriter) -> None:
     writer.write([queued(store, [(ADD, b"n", b"\x01")]) for _ in range(7)], True)
     assert contents(store) == {b"n": b"\x07"}
+
+
+def test_mutations_apply_in_their_order(store: SqliteStore, writer: GroupWriter) -> None:
+    """A cleared range counts for what comes after it, in the same commit and in the next of the group."""
+    writer.write([queued(store, [(SET, b"a", b"\x05"), (SET, b"b", b"\x05"), (SET, b"c", b"\x05")])], True)
+    first = queued(store, [(ADD, b"a", b"\x01"), (CLEAR_RANGE, b"a", b"c"), (ADD, b"a", b"\x01")])
+    second = queued(store, [(ADD, b"b", b"\x01"), (ADD, b"c", b"\x01"), (CLEAR, b"a", b""), (ADD, b"a", b"\x07")])
+    writer.write([first, second], True)
+    assert contents(store) == {b"a": b"\x07", b"b": b"\x01", b"c": b"\x06"}
 
 
 def test_the_stamps_of_a_group_differ_in_their_last_bytes(store: SqliteStore, writer: GroupWriter) -> None:
