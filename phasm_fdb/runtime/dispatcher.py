@@ -140,7 +140,7 @@ class Dispatcher:
             raise
         for lane, page in zip(lanes, pages, strict=True):
             if self._lanes.of(lane.lease) is lane:
-                take_page(lane, page)
+                take_page(lane, page, now)
             if page.watch is not None:
                 self._follow(lane, page.watch)
         return True

@@ -8,6 +8,7 @@ from typing import Any
 
 from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.runtime.lease import Lease
+from phasm_fdb.runtime.limit import VERSIONS_PER_SECOND
 from phasm_fdb.runtime.window import Window
 from phasm_fdb.runtime.work import Work
 
@@ -28,6 +29,7 @@ class Lane:
         draining_since: since when, in seconds of the loop's time, nothing is started any more, since the lane is to be
             handed over: to `heir`, or to whoever claims it. None while it is not.
         reluctant_until: until when the lane is not chosen to be handed over, since it could not be emptied.
+        seen: the database's version when the lane was last read, and the loop's time then.
         is_open: it was taken over, and its actions may be started.
     """
 
@@ -52,6 +54,7 @@ class Lane:
         self.heir: bytes | None = None
         self.reluctant_until = 0.0
         self.is_open = False
+        self.seen = (0, 0.0)
         self.watch: Any = None
 
     def needs_loading(self, wanted: int) -> bool:
@@ -70,6 +73,20 @@ class Lane:
     def is_idle(self) -> bool:
         """Whether nothing of the lane is in the works."""
         return not self.running and self.applying is None
+
+    def age_of_oldest(self, now: float) -> float:
+        """How many seconds ago the oldest action that is loaded or runs came in; 0 if there is none.
+
+        By the database's versions, of which a million are given out a second; `now` is the loop's time.
+        """
+        stamps = [work.since for work in self.running]
+        waiting = self.window.oldest()
+        oldest = min(stamps if waiting is None else [*stamps, waiting], default=None)
+        if oldest is None:
+            return 0.0
+        version, then = self.seen
+        emitted = int.from_bytes(oldest.tr_version[:8], "big")
+        return max(0.0, (version - emitted) / VERSIONS_PER_SECOND + now - then)
 
     def close(self) -> None:
         """Stop everything that is done for the lane: it is lost, or given back."""

@@ -8,6 +8,7 @@ from typing import Any
 from fdb.tuple import Versionstamp
 
 from phasm_fdb.database.ranges import Row, rows
+from phasm_fdb.database.waiting import wait
 from phasm_fdb.keyspace import stamp_of
 from phasm_fdb.records import Progress, Record, tag_of
 from phasm_fdb.runtime.lane import Lane
@@ -31,6 +32,7 @@ class Page:
         next_timer_ms: when the first timer is due.
         has_inputs: whether the inbox holds anything.
         watch: fires when something comes into the lane after this.
+        version: the read version.
     """
 
     fresh: list[Work] = field(default_factory=list)
@@ -40,6 +42,7 @@ class Page:
     next_timer_ms: int | None = None
     has_inputs: bool = False
     watch: Any = None
+    version: int = 0
 
 
 def read_page(machinery: Machinery, lane: Lane, wanted: bool, tr: Any) -> Page:
@@ -67,11 +70,13 @@ def read_page(machinery: Machinery, lane: Lane, wanted: bool, tr: Any) -> Page:
         page.next_timer_ms = keys.timer_of(key)[1]
     page.has_inputs = any(True for _ in rows(reader, *keys.inbox(number), limit=1))
     page.watch = tr.watch(keys.signal(number)) if lane.watch is None else None
+    page.version = wait(tr.get_read_version())
     return page
 
 
-def take_page(lane: Lane, page: Page) -> None:
-    """Put what was read into the lane's window."""
+def take_page(lane: Lane, page: Page, now: float) -> None:
+    """Put what was read into the lane's window; `now` is the loop's time."""
+    lane.seen = (page.version, now)
     for group, (works, more) in page.skipped.items():
         _resume(lane, group, works, more)
     for work in page.fresh:

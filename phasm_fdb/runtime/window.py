@@ -17,6 +17,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from fdb.tuple import Versionstamp
+
 from phasm_fdb.runtime.work import Work
 
 KEY_ROOM = 100
@@ -122,6 +124,12 @@ class Window:
     def next_due_ms(self) -> int | None:
         """When the first of those that wait for their next attempt is due."""
         return self._waiting[0][0] if self._waiting else None
+
+    def oldest(self) -> Versionstamp | None:
+        """The versionstamp of the oldest work that is kept."""
+        queues = [*self._ready.values(), *self._keys.values()]
+        heads = [queue[0].since for queue in queues if queue] + [work.since for _, _, work in self._waiting]
+        return min(heads, default=None)
 
     def take(self, now_ms: int, is_blocked: Callable[[str], bool]) -> Work | None:
         """The next work to start; None if there is none. It is out of the window until it is put back or done.

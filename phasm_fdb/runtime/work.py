@@ -45,6 +45,11 @@ class Work:
         return self.lease.lane
 
     @property
+    def since(self) -> Versionstamp:
+        """The versionstamp from which on the action waits: when it came into its lane, or was emitted if it failed."""
+        return self.origin if self.progress.attempts else self.stamp
+
+    @property
     def origin(self) -> Versionstamp:
         """The versionstamp at which the action was emitted, wherever its row is now."""
         origin = self.progress.origin

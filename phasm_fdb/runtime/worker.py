@@ -217,9 +217,13 @@ class Worker:
         return tuple(sorted(self._lanes.held()))
 
     def _look_at_lanes(self) -> Iterable[tuple[int, int, float]]:
-        """Of each held lane: how many actions are loaded or running."""
+        """Of each held lane: how many actions are loaded or run, and how old the oldest of them is."""
+        try:
+            now = asyncio.get_running_loop().time()
+        except RuntimeError:  # the SDK may ask from a thread of its own
+            now = time.monotonic()
         for lane in self._lanes:
-            yield lane.lease.lane, lane.window.loaded + len(lane.running), 0.0
+            yield lane.lease.lane, lane.window.loaded + len(lane.running), lane.age_of_oldest(now)
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
