@@ -25,6 +25,9 @@ GROUP_BYTES = 10_000_000
 """A group takes no more commits than this, nor more once its mutations have these bytes."""
 
 
+Turn = threading.Lock
+
+
 class QueuedCommit:
     """A commit in the queue.
 
@@ -44,7 +47,7 @@ class QueuedCommit:
         self.outcome: Committed | FDBError | None = None
         self.done = done
         """Who to tell the outcome; None where the committing thread waits for it itself."""
-        self.turn: threading.Lock | None = None
+        self.turn: Turn | None = None
         """What that thread waits for: held until the commit is decided, or its thread is to lead."""
 
 
@@ -118,7 +121,7 @@ class CommitQueue:
                 self._led = True
                 return True
             if entry.done is None:
-                entry.turn = threading.Lock()
+                entry.turn = Turn()
                 entry.turn.acquire()
             return False
 

@@ -228,3 +228,59 @@ def test_what_follows_a_group_may_commit_itself(writer: Writer) -> None:
     queue.commit(request(), 0, 0, told.append)
     assert told == [Committed(2, 0), Committed(1, 0)]
     queue.close()
+
+
+class InterruptedTurn:
+    """In place of the lock that a thread waits for: it is interrupted, at once or when its turn has come."""
+
+    def __init__(self, *, when_released: bool) -> None:
+        self._when_released = when_released
+        self._acquired = False
+        self.waiting = threading.Event()
+        self._released = threading.Event()
+
+    def acquire(self) -> None:
+        if not self._acquired:
+            self._acquired = True
+            return
+        self.waiting.set()
+        if self._when_released:
+            assert self._released.wait(PATIENCE_SECONDS)
+        raise KeyboardInterrupt
+
+    def release(self) -> None:
+        self._released.set()
+
+
+@pytest.mark.parametrize("when_released", [False, True])
+def test_who_is_interrupted_while_it_waits_takes_its_commit_back(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch, when_released: bool
+) -> None:
+    """And passes on the lead, if it was just handed to it."""
+    turn = InterruptedTurn(when_released=when_released)
+    writer.gated = True
+    queue = CommitQueue(writer, always_waits=True)
+    committers = Committers(queue)
+    committers.start(0)
+    assert writer.entered.acquire(timeout=PATIENCE_SECONDS)
+    monkeypatch.setattr(commit_queue, "Turn", lambda: turn)
+    interrupted: list[type[BaseException]] = []
+
+    def commit() -> None:
+        try:
+            queue.commit(request(), 0, 0, lambda outcome: None)
+        except KeyboardInterrupt as error:
+            interrupted.append(type(error))
+
+    waiter = threading.Thread(target=commit)
+    waiter.start()
+    assert turn.waiting.wait(PATIENCE_SECONDS)
+    writer.gate.release()
+    waiter.join(PATIENCE_SECONDS)
+    committers.join()
+    assert interrupted == [KeyboardInterrupt]
+    assert writer.groups == [1]
+    closing = threading.Thread(target=queue.close, daemon=True)  # it would wait for ever for a lead that was lost
+    closing.start()
+    closing.join(PATIENCE_SECONDS)
+    assert not closing.is_alive()
