@@ -24,7 +24,8 @@ def load_layer(name: str) -> Layer:
     """The layer of this name.
 
     Args:
-        name: `MODULE:APP`, where APP is a `Layer` in the module; the module may lie in the current folder.
+        name: `MODULE:APP`, where APP is a `Layer` in the module, or an `App` that has one; the module may lie in the
+            current folder.
 
     Raises:
         LayerNotFound: the name is not of that form, the module cannot be imported, or it has no such layer.
@@ -38,6 +39,7 @@ def load_layer(name: str) -> Layer:
         text = " ".join(str(error).split())
         raise LayerNotFound(f"cannot import {module_name}: {type(error).__name__}: {text}") from error
     found = getattr(module, attribute, None)
+    found = getattr(found, "layer", found)  # of an App
     if not isinstance(found, Layer):
         layers = [name for name, value in vars(module).items() if isinstance(value, Layer)]
         has = f"it has {', '.join(layers)}" if layers else "it has none"

@@ -14,6 +14,7 @@ A snapshot has no entries and no second state.
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -24,6 +25,8 @@ from phasm_fdb.errors import DamagedHistory, ReplayError
 
 MAGIC = "phasm history"
 FORMAT = 1
+#: So near to the beginning the magic word is.
+FIRST_BYTES = 32
 
 
 class FrameWriter:
@@ -63,10 +66,14 @@ class FrameReader:
     def __init__(self, chunks: Iterable[bytes], name: str) -> None:
         self._name = name
         self._count = 0
-        self._frames = self._read(iter(chunks))
+        chunks = iter(chunks)
+        first = next(chunks, b"")
+        if MAGIC.encode() not in first[:FIRST_BYTES]:
+            raise ReplayError(f"{name} is not a snapshot or an exported history")
+        self._frames = self._read(itertools.chain([first], chunks))
         self._next = self._advance()
         if self._next is None or self._next[0] != MAGIC:
-            raise ReplayError(f"{name} is not a snapshot or an exported history")
+            raise self._damaged("the first frame is another one")
         if self._next[1] > FORMAT:
             raise ReplayError(f"{name} has format {self._next[1]}, and this version reads up to {FORMAT}: upgrade it")
         self.header: dict[str, Any] = self._next[2]
