@@ -96,6 +96,8 @@ class Layer:
             raise MachineDefinitionError(f"cache is {cache}, and must not be negative")
         if receipt_ttl_seconds <= 0:
             raise MachineDefinitionError(f"receipt_ttl_seconds is {receipt_ttl_seconds}, and must be positive")
+        if journal_retention_seconds is not None and journal_retention_seconds <= 0:
+            raise MachineDefinitionError(f"journal_retention_seconds is {journal_retention_seconds}: it is positive")
         if not 0 <= verify <= 1:
             raise MachineDefinitionError(f"verify is {verify}, and must be a share from 0 to 1")
         definition = define(machine, guard)

@@ -57,13 +57,12 @@ class ShopState(State):
 class Shop(StateMachine):
     """The first version; the later ones change the types that it is made of."""
 
-    State = ShopState
-    Input = Order
-    TrackedAction = Ship
-    TrackedResult = Shipped
-    Reply = Receipt
+    State: ClassVar[Any] = ShopState
+    Input: ClassVar[Any] = Order
+    TrackedAction: ClassVar[Any] = Ship
+    TrackedResult: ClassVar[Any] = Shipped
+    Reply: ClassVar[Any] = Receipt
 
-    order: ClassVar[Any] = Order
     ship: ClassVar[Any] = Ship
     receipt: ClassVar[Any] = Receipt
 
@@ -114,7 +113,7 @@ class GiftShop(Shop):
     Input = GiftOrder
     TrackedAction = FastShip
     Reply = LongReceipt
-    order, ship, receipt = GiftOrder, FastShip, LongReceipt
+    ship, receipt = FastShip, LongReceipt
 
 
 def test_a_new_field_with_a_default_is_read_in_state_pending_actions_and_receipts(db: Any, subspace: Subspace) -> None:
@@ -354,6 +353,8 @@ def test_a_migration_moves_the_state_in_batches_and_pending_work_goes_on(db: Any
     for layer in (old, new):
         with pytest.raises(KeyspaceError):
             layer.apply(db, Order("tea"))
+    with pytest.raises(ReplayError, match="is being migrated from schema version 1"):
+        new.snapshot(db)
     assert new.migrate(db) == 2
     assert new.migrate(db) == 0
     view = new.view(db)

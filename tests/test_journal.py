@@ -289,6 +289,11 @@ def test_snapshots_are_listed_and_dropped() -> None:
     assert era.snapshots() == [second]
 
 
+def test_a_retention_time_is_positive() -> None:
+    with pytest.raises(phasm_fdb.MachineDefinitionError, match="journal_retention_seconds is 0"):
+        Layer(Wallet(), ("w",), journal=True, journal_retention_seconds=0)
+
+
 def test_a_snapshot_needs_a_layer(db: Any, wallets: Layer) -> None:
     with pytest.raises(phasm_fdb.KeyspaceError, match="nothing of a layer"):
         wallets.snapshot(db)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ class Driver:
 
     def run(self, count: int) -> Layer:
         for payload in self.workload.setup(self.rng):
-            self._decide(lambda payload=payload: self.layer.apply(self.db, payload))
+            self._decide(partial(self.layer.apply, self.db, payload))
         while self.decided < count:
             self.now += self.rng.random()
             if self.pending and self.rng.random() < self.workload.completions:
@@ -106,12 +107,12 @@ class Driver:
             else:
                 payload = self.workload.next_input(self.rng, self.layer.view(self.db))
                 if payload is not None:
-                    self._decide(lambda payload=payload: self.layer.apply(self.db, payload))
+                    self._decide(partial(self.layer.apply, self.db, payload))
         return self.layer
 
     def _complete(self, action: Tracked[Any]) -> None:
         result = self.workload.perform(self.rng, action.action)
-        self._decide(lambda: self.layer.complete(self.db, action.id, result))
+        self._decide(partial(self.layer.complete, self.db, action.id, result))
 
     def _decide(self, apply: Callable[[], Any]) -> None:
         try:
@@ -420,7 +421,7 @@ class Narrow(Wallet):
     """Knows no payments any more."""
 
     name = "Wallet"
-    Input = Deposit
+    Input = Deposit  # type: ignore[assignment]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 from phasm_fdb.database.ranges import Row
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import run
-from phasm_fdb.errors import DamagedHistory, KeyspaceError
+from phasm_fdb.errors import DamagedHistory, KeyspaceError, ReplayError
 from phasm_fdb.journal.frames import FORMAT, MAGIC, FrameReader, FrameWriter
 from phasm_fdb.journal.journal import read_sum
 from phasm_fdb.journal.reading import read_version, rows_at
@@ -59,7 +59,7 @@ def copy_state(keyspace: Keyspace, meta: Meta, db: Any) -> StateCopy:
     """The state as it is now, in memory.
 
     Raises:
-        ReplayError: it cannot be read in the five seconds for which a version is known.
+        ReplayError: it is being migrated, or cannot be read in the five seconds for which a version is known.
         KeyspaceError: there is no such layer in this database, or the keyspace is not this machine's.
     """
     version = read_version(db)
@@ -72,6 +72,11 @@ def copy_state(keyspace: Keyspace, meta: Meta, db: Any) -> StateCopy:
     stored, total = run(db, look)
     if stored is None:
         raise KeyspaceError(f"there is nothing of a layer under {keyspace.prefix!r} in this database")
+    if stored.migrating:
+        raise ReplayError(
+            f"the state of {stored.machine} is being migrated from schema version {stored.migrating}, and is of no "
+            "version now: wait until that is done"
+        )
     cut = len(keyspace.prefix)
     spaces = ((space, space + b"\xff") for space in (keyspace.overflow, keyspace.state))
     found = itertools.chain.from_iterable(rows_at(db, version, *space) for space in spaces)
