@@ -303,7 +303,7 @@ class LinesShop(Shop):
     """Version 2: an order has lines."""
 
     name = "Shop"
-    State = LinesState
+    State: ClassVar[Any] = LinesState
     schema_version = 2
 
     def migrate(self, state: Any, from_version: int) -> bool:
