@@ -4,8 +4,9 @@
 on the line, `# phasm: allow clock`, says that a finding is meant.
 
 It reads what the machine reaches, and finds by their names what the guard finds when it runs, and before; and what the
-guard cannot see: orders that vary, state that is shared, and floats as money. It cannot follow what has no name: a
-function out of a dict, `getattr` with a computed name, `eval`. Double runs and simulation are for those.
+guard cannot see: orders that vary, state that is shared, and floats as money. It cannot follow what has no name:
+`getattr` with a computed name, `eval`, an attribute of an object whose class it does not know and the machine does not
+speak. Double runs and simulation are for those.
 """
 
 from phasm_fdb.lint.check import check_machine

@@ -16,7 +16,7 @@ from phasm_fdb.fields.index import Index
 from phasm_fdb.lint.finding import LintError
 from phasm_fdb.lint.scope import Scope
 from phasm_fdb.lint.spoken import is_project_class, spoken_classes
-from phasm_fdb.lint.values import Bound, Known, Made, Value, attribute, plain_function
+from phasm_fdb.lint.values import Bound, Known, Made, Value, attribute, callables_in, functions_of
 from phasm_fdb.machine import StateMachine
 from phasm_fdb.origin import is_project_module
 from phasm_fdb.state import State
@@ -70,8 +70,9 @@ class Reach:
             if isinstance(found, Bound) and found.owner is not StateMachine:
                 given = {place: Made(state)} if isinstance(state, type) else {}
                 scope = Scope(found.function, self._self_value, found.owner, (name,), given)
-                self._seen.add((found.function.__code__, type(self._self_value)))
+                self._seen.add((found.function.__code__, _class_key(self._self_value)))
                 self._waiting.append(scope)
+                self._reach(found, ())
         if isinstance(state, type) and issubclass(state, State):
             for name, field in state.fields.items():
                 if isinstance(field, Index):
@@ -96,11 +97,13 @@ class Reach:
     def _reach(self, found: Value, via: tuple[str, ...]) -> None:
         """Look at a function or method that is mentioned: it may be called, here or by whom it is given to."""
         if isinstance(found, Bound):
+            for wrapper in found.wrappers:
+                self._add(wrapper, None, None, via)
             self._add(found.function, found.self_value, found.owner, via)
         elif isinstance(found, Known) and not isinstance(found.value, type):
-            function = plain_function(found.value)
-            if function is not None:
-                self._add(function, None, None, via)
+            for callable_ in (found.value, *callables_in(found.value)):
+                for function in functions_of(callable_):
+                    self._add(function, None, None, via)
 
     def _reach_by_name(self, name: str, via: tuple[str, ...]) -> None:
         if name not in self._unresolved:

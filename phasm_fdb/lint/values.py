@@ -38,12 +38,14 @@ class Bound:
         self_value: what its first argument is.
         owner: the class that has it, which `super()` goes on from.
         is_property: it is called by being looked up.
+        wrappers: what its decorators call in its place.
     """
 
     function: FunctionType
     self_value: Known | Made
     owner: type
     is_property: bool = False
+    wrappers: tuple[FunctionType, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,16 +114,35 @@ def annotated(annotation: Any, namespace: dict[str, Any]) -> Value:
 
 
 def plain_function(value: Any) -> FunctionType | None:
-    """The function written in Python that a callable calls, through partials, caches and decorators that say so."""
+    """The function written in Python that a callable calls in the end; None if there is none."""
+    functions = functions_of(value)
+    return functions[-1] if functions else None
+
+
+def functions_of(value: Any) -> list[FunctionType]:
+    """The functions written in Python that a callable calls: the wrappers of decorators, and last what they wrap."""
+    found = []
     while True:
+        if isinstance(value, FunctionType):
+            found.append(value)
         if isinstance(value, functools.partial):
             value = value.func
         elif isinstance(value, MethodType | staticmethod | classmethod):
             value = value.__func__
-        elif isinstance(getattr(value, "__wrapped__", None), types.FunctionType):
+        elif isinstance(getattr(value, "__wrapped__", None), FunctionType):
             value = value.__wrapped__
         else:
-            return value if isinstance(value, FunctionType) else None
+            return found
+
+
+def callables_in(value: Any) -> list[Any]:
+    """What may be called out of an object: the functions of a table, or those that a generic function chooses from."""
+    registry = getattr(value, "registry", None)
+    if isinstance(value, FunctionType) and isinstance(registry, types.MappingProxyType):  # functools.singledispatch
+        return list(registry.values())
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, list | tuple) else []
 
 
 # ---------------------------------------------------------------------------------------------- attributes
@@ -176,8 +197,8 @@ def _of_class(classes: tuple[type, ...], name: str, self_value: Known | Made) ->
 
 
 def _bound(raw: Any, self_value: Known | Made, owner: type, is_property: bool = False) -> Value:
-    function = plain_function(raw)
-    return None if function is None else Bound(function, self_value, owner, is_property)
+    functions = functions_of(raw)
+    return Bound(functions[-1], self_value, owner, is_property, tuple(functions[:-1])) if functions else None
 
 
 def _namespace(cls: type, name: str) -> dict[str, Any]:
