@@ -21,6 +21,8 @@ FORBIDDEN = {
     "database": ("embedded", "layer", "transition", "runtime", "simulation", "testing", "cli", "state", "fields"),
     "fields": ("embedded", "layer", "transition", "runtime", "simulation", "testing", "cli"),
     "runtime": ("embedded", "simulation", "testing", "cli"),
+    "guard": ("database", "embedded", "layer", "transition", "runtime", "simulation", "testing", "cli", "lint"),
+    "lint": ("database", "embedded", "runtime", "simulation", "testing", "cli"),
     "": ("embedded", "runtime", "simulation", "testing"),
 }
 
