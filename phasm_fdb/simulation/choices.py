@@ -68,11 +68,13 @@ class Choices:
 
     Attributes:
         taken: the choices made so far, in order.
+        told: called with each of them.
     """
 
     def __init__(self, chance: random.Random | None, planned: Iterable[Choice] = ()) -> None:
         self.chance = chance
         self.taken: list[Choice] = []
+        self.told: Callable[[Choice], None] | None = None
         self._planned: dict[tuple[str, str], dict[int, Value]] = {}
         for choice in planned:
             self._planned.setdefault((choice.who, choice.what), {})[choice.index] = choice.value
@@ -116,8 +118,10 @@ class Choices:
         return sorted(operations, key=lambda choice: int(choice.who.rpartition(" ")[2]))
 
     def take(self, choice: Choice) -> None:
-        """Note a choice that was made elsewhere."""
+        """Note a choice."""
         self.taken.append(choice)
+        if self.told is not None:
+            self.told(choice)
 
 
 class Site:

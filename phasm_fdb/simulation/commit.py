@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from phasm_fdb.actions import Actions
@@ -19,14 +19,14 @@ class StfRun:
         input: what it was given.
         reply, actions: what it gave, where it returned.
         error: what it raised, where it did.
-        numbers: the numbers beside the versionstamp that it took for new ids.
+        number: the first number beside the versionstamp that was free for new ids.
     """
 
     input: Any
     reply: Any = None
     actions: Actions | None = None
     error: BaseException | None = None
-    numbers: list[int] = field(default_factory=list)
+    number: int = 0
 
 
 @dataclass(slots=True)

@@ -90,14 +90,14 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     Attributes:
         holds: asked for every callback while it is set: the list in which to keep it for later, or None to run it.
         created: told of every new task.
-        failures: the errors that nobody was there to take.
+        failed: told of an error that nobody was there to take.
     """
 
     def __init__(self, schedule: Site | None = None) -> None:
         self.schedule = schedule
         self.holds: Callable[[contextvars.Context], list[Handle] | None] | None = None
         self.created: Callable[[asyncio.Task[Any]], None] | None = None
-        self.failures: list[BaseException] = []
+        self.failed: Callable[[BaseException], None] | None = None
         self._now = 0.0
         self._ready: deque[Handle] = deque()
         self._timers: list[tuple[float, int, Handle]] = []
@@ -302,11 +302,11 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """Has no effect."""
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Keep an error that nobody was there to take, for the run to report."""
+        """Report an error that nobody was there to take."""
         error = context.get("exception")
         logger.error("%s: %r", context.get("message"), error)
-        if error is not None:
-            self.failures.append(error)
+        if error is not None and self.failed is not None:
+            self.failed(error)
 
 
 def _refused(name: str, what: str) -> Callable[..., Any]:

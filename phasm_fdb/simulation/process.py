@@ -67,13 +67,21 @@ class Process:
 
     def crash(self, where: str) -> None:
         """Die, as SIGKILL does it; may be called from within."""
-        if self.is_dead:
-            return
+        if not self.is_dead:
+            self.end()
+            self._died(where)
+
+    def end(self) -> None:
+        """The same, and nobody is told: the run is over."""
         self.is_dead = True
         self.resume()
         for task in list(self._tasks):
             task.cancel()
-        self._died(where)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything of it runs."""
+        return bool(self._tasks)
 
     async def gone(self) -> None:
         """Return when nothing of a dead process runs any more."""

@@ -11,7 +11,7 @@ from phasm_fdb.embedded.store import CommitRequest, Committed, Store
 from phasm_fdb.errors import FDBError
 from phasm_fdb.simulation.commit import Commit, StfRun, rows_of
 from phasm_fdb.simulation.loop import SimulatedLoop
-from phasm_fdb.simulation.trace import DATABASE, Trace
+from phasm_fdb.simulation.trace import DATABASE, Trace, column_of
 
 NOT_COMMITTED = 1020
 
@@ -61,7 +61,7 @@ class Server:
         if isinstance(outcome, FDBError):
             self.trace.note(f"error {outcome.code}", by.encode())
             if outcome.code == NOT_COMMITTED:
-                self.trace.event(by, "conflict", "conflict: what it read has changed", actor=by)
+                self.trace.event(column_of(by), "conflict", "conflict: what it read has changed", actor=by)
         else:
             self._committed(request, by, runs, before, outcome)
         return outcome

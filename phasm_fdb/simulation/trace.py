@@ -109,3 +109,8 @@ class Trace:
     def _mix(self) -> None:
         self._hash.update(b"".join(self._digests))
         self._digests.clear()
+
+
+def column_of(name: str) -> str:
+    """The column of a process: its lives share one."""
+    return name.partition(".")[0]

@@ -15,10 +15,14 @@ class Workload:
 
     Attributes:
         machine: the machine's class, or a function that makes one.
-        completions: the share of operations that complete a pending action, while there is one.
+        old_machine: an older version of it, which some workers run beside the new one; None for none.
+        restores_all: whether the machine's `restore`, if it has one, names everything that is pending.
+        completions: the share of operations that complete a pending action, as far as there are enough of them.
     """
 
     machine: Any
+    old_machine: Any = None
+    restores_all: ClassVar[bool] = True
     completions: ClassVar[float] = 0.40
 
     def setup(self, rng: random.Random) -> Iterable[Any]:
@@ -32,9 +36,14 @@ class Workload:
     def perform(self, rng: random.Random, action: Any) -> Any:
         """The outside world: do a tracked action and return a declared result; raise, and it is tried again later.
 
-        It may be called more than once for one action, as the outside world of a worker is.
+        It may be called more than once for one action, as the outside world of a worker is. With a third parameter
+        it is given the `Attempt` too, which has the idempotency key.
         """
         raise NotImplementedError(f"{type(self).__name__} has no `perform`, and its machine emitted {action!r}")
+
+    def ordering_key(self, payload: Any) -> Any:
+        """The key under which inputs are applied in the order they were submitted; None for no order."""
+        return None
 
     def check(self, view: Any) -> None:
         """At rest, when nothing is pending any more: raise (an `assert` will do) if something is wrong."""

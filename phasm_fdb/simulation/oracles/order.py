@@ -1,0 +1,69 @@
+"""Order: of the actions with one ordering key, none is run while an earlier one is pending."""
+
+from __future__ import annotations
+
+from fdb.tuple import Versionstamp
+
+from phasm_fdb.embedded.store import Snapshot
+from phasm_fdb.errors import InvariantViolation
+from phasm_fdb.keys import unpack
+from phasm_fdb.keyspace import STAMP_BYTES, stamp_of
+from phasm_fdb.outbox import place_of
+from phasm_fdb.records import Record
+from phasm_fdb.simulation.commit import Commit, SnapshotReader
+from phasm_fdb.simulation.inspector import Inspector
+from phasm_fdb.simulation.oracles.oracle import Oracle
+from phasm_fdb.simulation.process import Process
+
+
+class Order(Oracle):
+    """Looks at each outside call whether it is its turn."""
+
+    def __init__(self, inspector: Inspector) -> None:
+        super().__init__(inspector)
+        self._has_keys = False
+
+    def committed(self, commit: Commit) -> None:
+        if not self._has_keys:
+            self._has_keys = any(
+                action.ordering_key is not None
+                for run in commit.runs
+                if run.actions is not None
+                for action in run.actions.tracked
+            )
+
+    def called(self, process: Process, packed_id: bytes) -> None:
+        if not self._has_keys:
+            return
+        snapshot = self.inspector.snapshot()
+        row = self._row(snapshot, packed_id)
+        content = None if row is None else snapshot.get(row)
+        if row is None or content is None:
+            return  # it was completed meanwhile: this call comes from a worker that does not know it yet
+        mine = Record.decode(content)
+        if mine.packed_key is None:
+            return
+        lane, _ = self.inspector.keyspace.lane(int(unpack(row[len(self.inspector.keyspace.outbox) :])[0]))
+        stillborn = self.inspector.stillborn(snapshot)
+        for key, value in SnapshotReader(snapshot).rows(lane, row):
+            record = Record.decode(value)
+            if record.packed_key == mine.packed_key and stamp_of(key) not in stillborn:
+                raise InvariantViolation(
+                    f"order per key: {process.name} runs {unpack(packed_id)[0]!r}, and {record.id(stamp_of(key))!r} of the "
+                    f"same key {mine.ordering_key!r} was emitted before it and is pending"
+                )
+
+    def _row(self, snapshot: Snapshot, packed_id: bytes) -> bytes | None:
+        """The outbox row of an action; None if it is not in its lane."""
+        keys = self.inspector.keyspace
+        place = snapshot.get(keys.id_row(packed_id))
+        if place is None:
+            return None
+        lane, number, minted, due = place_of(place)
+        if due is not None:
+            return None
+        if minted:
+            stamp = unpack(packed_id)[0].tr_version
+        else:
+            stamp = snapshot.get(keys.location_row(packed_id))
+        return None if stamp is None else keys.outbox_row(lane, Versionstamp(stamp[:STAMP_BYTES], number))

@@ -1,0 +1,90 @@
+"""All oracles of a run, asked one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from phasm_fdb.errors import TransitionError
+from phasm_fdb.receipts import Applied
+from phasm_fdb.simulation.commit import Commit
+from phasm_fdb.simulation.inspector import Inspector
+from phasm_fdb.simulation.oracles.dead_letters import DeadInputs
+from phasm_fdb.simulation.oracles.fencing import Fencing
+from phasm_fdb.simulation.oracles.invariants import Invariants
+from phasm_fdb.simulation.oracles.oracle import Oracle
+from phasm_fdb.simulation.oracles.order import Order
+from phasm_fdb.simulation.oracles.pending import Pending
+from phasm_fdb.simulation.oracles.requests import Requests
+from phasm_fdb.simulation.oracles.restoring import Restoring
+from phasm_fdb.simulation.oracles.serial import Serial
+from phasm_fdb.simulation.oracles.stored import Stored
+from phasm_fdb.simulation.process import Process
+from phasm_fdb.simulation.trace import Trace
+
+#: How often in a run everything is looked at, beside the end and what crashes bring about.
+FULL_LOOKS = 10
+LEAST_COMMITS_BETWEEN = 20
+
+
+class Oracles:
+    """The oracles.
+
+    Args:
+        restores_all: whether `restore` is to name everything that is pending.
+        ops: of the run.
+        counted: told of every commit first.
+    """
+
+    def __init__(
+        self, inspector: Inspector, trace: Trace, restores_all: bool, ops: int, counted: Callable[[Commit], None]
+    ) -> None:
+        self._counted = counted
+        self._every = max(LEAST_COMMITS_BETWEEN, ops // FULL_LOOKS)
+        self._since = 0
+        self.all: tuple[Oracle, ...] = (
+            DeadInputs(inspector),
+            Requests(inspector),
+            Pending(inspector, trace),
+            Fencing(inspector),
+            Order(inspector),
+            Invariants(inspector),
+            Stored(inspector),
+            Serial(inspector),
+            Restoring(inspector, restores_all),
+        )
+
+    def committed(self, commit: Commit) -> None:
+        """A transaction was committed."""
+        self._counted(commit)
+        for oracle in self.all:
+            oracle.committed(commit)
+        self._since += bool(commit.runs)
+        if self._since >= self._every:
+            self.look()
+
+    def look(self) -> None:
+        """Look at everything."""
+        self._since = 0
+        for oracle in self.all:
+            oracle.now_and_then()
+
+    def crashed(self) -> None:
+        """A process died: look at everything, unless that was done just before."""
+        if self._since >= LEAST_COMMITS_BETWEEN:
+            self.look()
+
+    def called(self, process: Process, packed_id: bytes) -> None:
+        """A worker begins an outside call."""
+        for oracle in self.all:
+            oracle.called(process, packed_id)
+
+    def answered(self, request: Any, applied: Applied | None, refused: TransitionError | None) -> None:
+        """A client has the outcome of its request."""
+        for oracle in self.all:
+            oracle.answered(request, applied, refused)
+
+    def at_rest(self) -> None:
+        """Nothing is pending any more."""
+        for oracle in self.all:
+            oracle.at_rest()

@@ -1,0 +1,50 @@
+"""Exactly once: a request id is applied at most once, and its client hears what came of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from phasm_fdb.errors import InputRejected, InvariantViolation, TransitionError
+from phasm_fdb.machine import Normal
+from phasm_fdb.receipts import Applied
+from phasm_fdb.simulation.commit import Commit, StfRun
+from phasm_fdb.simulation.inspector import Inspector
+from phasm_fdb.simulation.oracles.oracle import Oracle
+
+
+class Requests(Oracle):
+    """Counts how often each request id was applied."""
+
+    def __init__(self, inspector: Inspector) -> None:
+        super().__init__(inspector)
+        self._applied: dict[Any, StfRun] = {}
+        self._answers: list[tuple[Any, Applied | None, TransitionError | None]] = []
+
+    def committed(self, commit: Commit) -> None:
+        for run in commit.runs:
+            if run.error is not None or not isinstance(run.input, Normal):
+                continue
+            request = run.input.request_id
+            first = self._applied.setdefault(request, run)
+            if first is not run:
+                raise InvariantViolation(
+                    f"exactly once: request {request!r} was applied twice, as {first.input!r} and as {run.input!r}",
+                    input=run.input,
+                )
+
+    def answered(self, request: Any, applied: Applied | None, refused: TransitionError | None) -> None:
+        self._answers.append((request, applied, refused))
+        run = self._applied.get(request)
+        if applied is not None and run is None:
+            raise InvariantViolation(f"exactly once: request {request!r} was answered {applied}, and never applied")
+        if applied is not None and run is not None and applied.reply != run.reply:
+            raise InvariantViolation(
+                f"exactly once: request {request!r} was answered {applied.reply!r}, and the machine replied {run.reply!r}"
+            )
+        if isinstance(refused, InputRejected) and run is not None:
+            raise InvariantViolation(f"exactly once: request {request!r} was refused ({refused}), and applied")
+
+    def at_rest(self) -> None:
+        for request, applied, _ in self._answers:
+            if applied is not None and request not in self._applied:
+                raise InvariantViolation(f"exactly once: request {request!r} was answered, and never applied")

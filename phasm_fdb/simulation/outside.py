@@ -1,0 +1,233 @@
+"""The simulated outside world: it does what the workload's `perform` says, and remembers every call."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from phasm_fdb.definition import Definition
+from phasm_fdb.errors import InvariantViolation
+from phasm_fdb.keys import pack_element
+from phasm_fdb.runtime import Attempt, Handlers, Retry
+from phasm_fdb.runtime.handlers import members
+from phasm_fdb.simulation.choices import Site, Value
+from phasm_fdb.simulation.faults import Faults
+from phasm_fdb.simulation.loop import SimulatedLoop
+from phasm_fdb.simulation.process import Process
+from phasm_fdb.simulation.trace import WORLD, Trace, column_of
+from phasm_fdb.simulation.workload import Workload
+
+#: How long a call takes at rest: time has to pass, or a machine that never rests would keep it from passing.
+SECONDS_AT_REST = 0.01
+
+_KINDS = ("call slow", "call fails", "result lost", "call repeated", "crash before call", "crash after call")
+
+
+class OutsideError(Exception):
+    """The outside world did not answer, or its answer got lost."""
+
+
+@dataclass(slots=True)
+class Called:
+    """What the outside world knows of one idempotency key.
+
+    Attributes:
+        id: the tracked id, packed, that came with it.
+        times: how often it was called.
+        results: what it answered, each time that it did.
+    """
+
+    id: bytes
+    times: int = 0
+    results: list[Any] = field(default_factory=list)
+
+
+class Watcher(Protocol):
+    """Who looks at every outside call; raises what it finds wrong."""
+
+    def called(self, process: Process, packed_id: bytes) -> None:
+        """A worker begins an outside call."""
+
+
+class OutsideWorld:
+    """Everything outside of the layer.
+
+    Args:
+        failed: told of what must not happen: the run is over then.
+
+    Attributes:
+        by_key: every call, by idempotency key.
+        answered: how many calls were answered.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        definition: Definition,
+        seed: int,
+        loop: SimulatedLoop,
+        trace: Trace,
+        faults: Faults,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._workload = workload
+        self._definition = definition
+        self._seed = seed
+        self._loop = loop
+        self._trace = trace
+        self._faults = faults
+        self._failed = failed
+        self._chance = random.Random()
+        self._takes_key = len(inspect.signature(workload.perform).parameters) > 2
+        self._calls: dict[int, int] = {}
+        self.watcher: Watcher | None = None
+        self.by_key: dict[str, Called] = {}
+        self.answered = 0
+
+    def handlers(self, process: Process, who: str, without: int | None = None) -> Handlers:
+        """The handlers of one worker: all of them call here.
+
+        Args:
+            who: whose decisions the faults of its calls are.
+            without: leave out the handler of this tracked action type (modulo how many), as an older version might.
+        """
+        caller = Caller(self, process, {kind: self._faults.site(who, kind) for kind in _KINDS})
+        own = getattr(self._workload, "handlers", None)
+        if own is not None:
+            made: Handlers = own(caller.call)
+            return made
+        handlers = Handlers()
+        tracked = members(self._definition.tracked.type)
+        left_out = None if without is None or len(tracked) < 2 else tracked[without % len(tracked)]
+        for type_ in tracked:
+            if type_ is not left_out:
+                handlers.on(type_, retry=Retry(first_delay=0.1, max_delay=5.0))(caller.call)
+        for type_ in members(self._definition.untracked.type):
+            handlers.on(type_)(caller.notice)
+        return handlers
+
+    # -------------------------------------------------------------------------------------- from callers
+
+    def begin(self, process: Process, attempt: Attempt) -> Called:
+        """A call arrives."""
+        packed = pack_element(attempt.id)
+        called = self.by_key.setdefault(attempt.idempotency_key, Called(packed))
+        called.times += 1
+        self._trace.note("call", attempt.idempotency_key.encode())
+        if called.id != packed:
+            self._failed(
+                InvariantViolation(
+                    f"idempotency key: {attempt.idempotency_key} came with the id {attempt.id!r}, and with another before"
+                )
+            )
+        if self.watcher is not None:
+            try:
+                self.watcher.called(process, packed)
+            except Exception as error:
+                self._failed(error)
+        return called
+
+    def perform(self, action: Any, attempt: Attempt) -> Any:
+        """Do what is asked for; raises what the workload's `perform` raises."""
+        chance = self._chance_of(action)
+        try:
+            if self._takes_key:
+                return self._workload.perform(chance, action, attempt)  # type: ignore[call-arg]
+            return self._workload.perform(chance, action)
+        except (AssertionError, InvariantViolation, NotImplementedError) as error:
+            self._failed(error)
+            raise
+
+    def _chance_of(self, action: Any) -> random.Random:
+        """Chance for one call: it depends on the action, and on how often that was asked for, and on no other call."""
+        content = zlib.crc32(self._definition.tracked.encode(action), self._seed & 0xFFFFFFFF)
+        count = self._calls[content] = self._calls.get(content, 0) + 1
+        self._chance.seed((content << 32) | count)
+        return self._chance
+
+    @property
+    def seconds(self) -> float:
+        """How long a call takes by itself."""
+        return SECONDS_AT_REST if self._faults.have_stopped else 0.0
+
+
+class Caller:
+    """One worker's way to the outside world, on which faults happen.
+
+    Attributes:
+        call: the handler of every tracked action.
+    """
+
+    def __init__(self, world: OutsideWorld, process: Process, sites: dict[str, Site | None]) -> None:
+        self._world = world
+        self._process = process
+        self._sites = {kind: site for kind, site in sites.items() if site is not None}
+
+    def _decide(self, kind: str) -> Value | None:
+        site = self._sites.get(kind)
+        return None if site is None else site.decide()
+
+    async def call(self, action: Any, attempt: Attempt) -> Any:
+        """Make one call; raises OutsideError if it fails, or what `perform` raises."""
+        world, trace = self._world, self._world._trace
+        event = trace.event(
+            column_of(self._process.name),
+            "call",
+            f"call {action!r} (attempt {attempt.number})",
+            id=attempt.id,
+            action=action,
+            attempt=attempt.number,
+            key=attempt.idempotency_key,
+        )
+        await self._way_there()
+        called = world.begin(self._process, attempt)
+        result = self._perform(called, action, attempt, event)
+        if self._decide("call repeated") is not None:
+            self._perform(called, action, attempt, event)
+        await self._way_back()
+        return result
+
+    def _perform(self, called: Called, action: Any, attempt: Attempt, event: int | None) -> Any:
+        world, trace = self._world, self._world._trace
+        try:
+            result = world.perform(action, attempt)
+        except Exception as error:
+            trace.note("failed call", type(error).__name__.encode())
+            trace.event(WORLD, "result", f"{action!r} fails: {error!r}", event, id=attempt.id, error=repr(error))
+            raise
+        called.results.append(result)
+        world.answered += 1
+        trace.event(
+            *(WORLD, "result", f"{action!r} gives {result!r}", event),
+            id=attempt.id,
+            result=result,
+            repeated=len(called.results) > 1,
+        )
+        return result
+
+    async def _way_there(self) -> None:
+        if self._decide("crash before call") is not None:
+            self._process.crash("before an outside call")
+            await asyncio.sleep(0)
+        seconds = self._decide("call slow")
+        if seconds is not None or self._world.seconds:
+            await asyncio.sleep(float(seconds or self._world.seconds))
+        if self._decide("call fails") is not None:
+            raise OutsideError("the call did not arrive")
+
+    async def _way_back(self) -> None:
+        if self._decide("result lost") is not None:
+            self._world._trace.note("lost result")
+            raise OutsideError("the result was lost")
+        if self._decide("crash after call") is not None:
+            self._process.crash("after an outside call, with its result")
+            await asyncio.sleep(0)
+
+    async def notice(self, action: Any, attempt: Attempt) -> None:
+        """The handler of every untracked action: nothing depends on it."""
+        self._world._trace.note("untracked")

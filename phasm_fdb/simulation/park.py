@@ -1,0 +1,122 @@
+"""What all simulated processes share: the loop, the database, the faults, the machine, and how they are made."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from phasm_fdb.layer import Layer
+from phasm_fdb.machine import StateMachine
+from phasm_fdb.simulation.choices import Choices
+from phasm_fdb.simulation.database import SimulatedDatabase
+from phasm_fdb.simulation.faults import Faults
+from phasm_fdb.simulation.inspector import SUBSPACE, Inspector, make_machine
+from phasm_fdb.simulation.link import Link
+from phasm_fdb.simulation.loop import SimulatedLoop
+from phasm_fdb.simulation.outside import OutsideWorld
+from phasm_fdb.simulation.process import Process, Processes
+from phasm_fdb.simulation.recording import record_runs
+from phasm_fdb.simulation.server import Server
+from phasm_fdb.simulation.settings import EPOCH, Settings, stream
+from phasm_fdb.simulation.trace import Trace, column_of
+from phasm_fdb.simulation.workload import Workload
+
+
+#: More processes than that are looked through for those that have ended.
+MOST_REMEMBERED = 500
+
+
+class Park:
+    """The machine park of one run.
+
+    Args:
+        failed: told of what must not happen: the run is over then.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        settings: Settings,
+        choices: Choices,
+        loop: SimulatedLoop,
+        server: Server,
+        faults: Faults,
+        inspector: Inspector,
+        trace: Trace,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self.workload = workload
+        self.settings = settings
+        self.choices = choices
+        self.loop = loop
+        self.server = server
+        self.faults = faults
+        self.inspector = inspector
+        self.trace = trace
+        self.failed = failed
+        self.processes = Processes(loop)
+        self.world = OutsideWorld(workload, inspector.definition, settings.seed, loop, trace, faults, failed)
+        self._chance = stream(settings.seed, "processes")
+        self._processes: list[Process] = []
+
+    def now(self) -> float:
+        """The true time, in seconds since the epoch."""
+        return EPOCH + self.loop.time()
+
+    def process(self, name: str, died: Callable[[str], None] = lambda where: None) -> Process:
+        """A new process; a name may have the number of its life behind a point."""
+
+        def crashed(where: str) -> None:
+            self.trace.note("crash", name.encode())
+            self.trace.event(column_of(name), "crash", f"{name} dies {where}", worker=name)
+            died(where)
+
+        process = Process(self.loop, name, crashed)
+        if len(self._processes) > MOST_REMEMBERED:
+            self._processes = [one for one in self._processes if one.is_busy]
+        self._processes.append(process)
+        return process
+
+    async def end(self) -> None:
+        """End all processes."""
+        for process in self._processes:
+            process.end()
+        for process in self._processes:
+            await process.gone()
+
+    def link(self, process: Process, who: str) -> Link:
+        """A process's way to the store."""
+        return Link(self.server, process, self.faults, who)
+
+    def database(self, link: Link) -> SimulatedDatabase:
+        """A process's database handle."""
+        return SimulatedDatabase(link, self._new_chance())
+
+    def layer(self, process: Process, machine: StateMachine | None = None) -> Layer:
+        """A process's layer, with a machine of its own unless one is given."""
+
+        def clock() -> float:
+            return EPOCH + self.loop.time() + process.skew
+
+        layer = Layer(
+            make_machine(self.workload) if machine is None else machine,
+            SUBSPACE,
+            lanes=self.settings.lanes,
+            clock=clock,
+            monotonic=self.loop.time,
+            token_bytes=self._new_chance().randbytes,
+        )
+        record_runs(layer.machinery.definition, self.failed)
+        return layer
+
+    def chance(self) -> random.Random:
+        """Random numbers of their own for one process."""
+        return self._new_chance()
+
+    def _new_chance(self) -> random.Random:
+        return random.Random(self._chance.getrandbits(64))
+
+    def view(self) -> Any:
+        """The machine's state now, to be read only."""
+        return self.inspector.state()

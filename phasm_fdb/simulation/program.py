@@ -1,0 +1,59 @@
+"""Which operations a run executes: drawn as it goes, or taken from a list of choices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from phasm_fdb.simulation.choices import EXECUTE, Choice, Choices
+from phasm_fdb.simulation.client import Operation
+from phasm_fdb.simulation.settings import APPLY, CALL, SUBMIT, Settings
+
+MODES = (APPLY, SUBMIT, CALL)
+
+
+class Program:
+    """The operations of all clients.
+
+    Each client sends its next input some time after it has the answer to the one before.
+    """
+
+    def __init__(self, choices: Choices, settings: Settings) -> None:
+        self._choices = choices
+        self._settings = settings
+        self._number = 0
+        self._planned: dict[int, Iterator[Choice]] = {}
+        if choices.is_played:
+            planned = choices.planned_operations()
+            clients = {int(choice.value["client"]) for choice in planned}
+            self._planned = {
+                client: iter([choice for choice in planned if choice.value["client"] == client]) for client in clients
+            }
+
+    def next(self, client: int, now: float) -> Operation | None:
+        """What a client does next; None if nothing.
+
+        Args:
+            client: its number, from 1.
+            now: in seconds of the run.
+        """
+        if self._choices.is_played:
+            choice = next(self._planned.get(client, iter(())), None)
+            if choice is None:
+                return None
+            number = int(choice.who.rpartition(" ")[2])
+            return Operation(number, float(choice.value["at"]), str(choice.value["mode"]))
+        return self._draw(now)
+
+    def started(self, operation: Operation, client: int) -> None:
+        """An operation is executed: only then is it one of the run's choices."""
+        value = {"client": client, "at": operation.at, "mode": operation.mode}
+        self._choices.take(Choice(operation.who, EXECUTE, 1, value))
+
+    def _draw(self, now: float) -> Operation:
+        chance = self._choices.chance
+        assert chance is not None
+        self._number += 1
+        gap = -math.log(1.0 - chance.random()) * self._settings.gap_seconds
+        (mode,) = chance.choices(MODES, self._settings.modes)
+        return Operation(self._number, round(now + gap, 6), mode)

@@ -1,0 +1,293 @@
+"""One run: setup, then operations under faults, then rest, in which everything has to come to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+from phasm_fdb.database import aio
+from phasm_fdb.embedded.memory_store import MemoryStore
+from phasm_fdb.errors import InputRejected, InvariantViolation
+from phasm_fdb.machine import TrackedActionCompleted
+from phasm_fdb.simulation.choices import EXECUTE, Choice, Choices
+from phasm_fdb.simulation.client import Client, Operation, Outcome
+from phasm_fdb.simulation.commit import Commit
+from phasm_fdb.simulation.faults import KINDS, Faults
+from phasm_fdb.simulation.host import Host
+from phasm_fdb.simulation.inspector import Inspector
+from phasm_fdb.simulation.loop import SimulatedLoop
+from phasm_fdb.simulation.oracles import Oracles
+from phasm_fdb.simulation.park import Park
+from phasm_fdb.simulation.program import Program
+from phasm_fdb.simulation.server import Server
+from phasm_fdb.simulation.settings import EPOCH, Settings, stream
+from phasm_fdb.simulation.trace import Trace
+from phasm_fdb.simulation.workload import Workload
+
+#: Within so many virtual seconds after the faults have stopped, and after the last timer is due, all is at rest.
+SECONDS_TO_REST = 600.0
+#: How often it is looked whether all is at rest.
+LOOK_SECONDS = 0.25
+#: On the way to rest at most so many transitions are made for each operation, and this many more.
+TRANSITIONS_TO_REST, MORE_TRANSITIONS = 20, 2_000
+
+
+class Run:
+    """One run of a workload.
+
+    Args:
+        workload: a new one, which nobody else uses.
+        choices: make the decisions.
+        keep_events: keep every event in `trace`.
+
+    Attributes:
+        trace: what happened.
+        error: what went wrong; None if nothing did.
+        step: the operation during which it was found; 0 in the setup, and one more than there are at rest.
+    """
+
+    def __init__(self, workload: Workload, settings: Settings, choices: Choices, keep_events: bool = False) -> None:
+        self.settings = settings
+        self.choices = choices
+        self._workload = workload
+        self._faults = Faults(choices, settings.faults)
+        schedule = self._faults.site("loop", "schedule")
+        self._loop = SimulatedLoop(schedule)
+        self.trace = Trace(self._loop.time, keep_events)
+        choices.told = self._chosen
+        self.error: BaseException | None = None
+        self.input: Any = None
+        self.step = 0
+        self.operations = 0
+        self._failure: asyncio.Future[None] = self._loop.create_future()
+        store = MemoryStore(self._loop.time)
+        self._inspector = Inspector(workload, store)
+        self._server = Server(store, self._loop, self.trace, self._inspector.keyspace.prefix, self._failed)
+        self._park = Park(
+            *(workload, settings, choices, self._loop, self._server, self._faults, self._inspector, self.trace),
+            self._failed,
+        )
+        self._program = Program(choices, settings)
+        self._oracles = Oracles(self._inspector, self.trace, workload.restores_all, settings.ops, self._counted)
+        self._server.observer = self._oracles
+        self._park.world.watcher = self._oracles
+        self._hosts = [Host(self._park, number + 1) for number in range(settings.workers)]
+        self._chance = random.Random()
+        self._completed = 0
+
+    def execute(self) -> None:
+        """Run it to its end, or to what goes wrong first."""
+        self._loop.failed = self._failed
+        try:
+            self._loop.run_until_complete(self._main())
+        except Exception as error:
+            self._note(error)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        try:
+            self._loop.run_until_complete(self._stop_everything())
+        except Exception as error:
+            self._note(error)
+        finally:
+            self._loop.close()
+
+    # ------------------------------------------------------------------------------------------- phases
+
+    async def _main(self) -> None:
+        body = self._loop.create_task(self._phases(), name="run")
+        await asyncio.wait([body, self._failure], return_when=asyncio.FIRST_COMPLETED)
+        if self._failure.done():
+            body.cancel()
+            await asyncio.wait([body])
+            self._failure.result()
+        body.result()
+
+    async def _phases(self) -> None:
+        self._phase("setup")
+        await self._set_up()
+        self._phase("faults")
+        for host in self._hosts:
+            self._spawn(host.run(), host.name)
+            self._spawn(host.make_trouble(), f"trouble of {host.name}")
+        clients = [Client(self._park, number + 1) for number in range(self.settings.clients)]
+        tasks = [self._spawn(self._be(client, number + 1), client.name) for number, client in enumerate(clients)]
+        await self._safety(tasks)
+        self._phase("rest")
+        self._faults.stop()
+        for host in self._hosts:
+            host.calm_down()
+        self._park.processes.watch_pauses(False)
+        await self._come_to_rest(tasks)
+        self._oracles.at_rest()
+        self._workload.check(self._park.view())
+        for name, holds in self._workload.sometimes(self._park.view()).items():
+            self.trace.counts[f"sometimes {name}"] += bool(holds)
+
+    def _phase(self, name: str) -> None:
+        self.trace.note(f"phase {name}")
+        self.trace.event("loop", "phase", name)
+
+    def _spawn(self, coroutine: Any, name: str) -> asyncio.Task[Any]:
+        task = self._loop.create_task(coroutine, name=name)
+        task.add_done_callback(self._task_ended)
+        return task
+
+    def _task_ended(self, task: asyncio.Task[Any]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._failed(error)
+
+    async def _set_up(self) -> None:
+        process = self._park.process("setup")
+        layer = self._park.layer(process)
+        db = self._park.database(self._park.link(process, "setup"))
+        for number, payload in enumerate(self._workload.setup(stream(self.settings.seed, "clients"))):
+            self.input = payload
+            await process.spawn(aio.run(layer.apply, db, payload, ("setup", number)))
+        self._oracles.look()
+
+    async def _safety(self, clients: Sequence[asyncio.Task[Any]]) -> None:
+        """Until all operations have been started; those that wait for an answer get it at rest."""
+        while not all(client.done() for client in clients):
+            await asyncio.sleep(LOOK_SECONDS)
+            if self.operations >= self.settings.ops:
+                return
+
+    async def _come_to_rest(self, clients: Sequence[asyncio.Task[Any]]) -> None:
+        started = self._completed
+        most = started + TRANSITIONS_TO_REST * self.settings.ops + MORE_TRANSITIONS
+        begun = self._loop.time()
+        while not (all(client.done() for client in clients) and self._is_quiet()):
+            await asyncio.sleep(LOOK_SECONDS)
+            deadline = max(begun, self._last_due()) + SECONDS_TO_REST
+            if self._loop.time() > deadline or self._completed > most:
+                self._refuse_unrest(clients, self._loop.time() - begun)
+        self.step = self.settings.ops + 1
+
+    def _is_quiet(self) -> bool:
+        keys = self._inspector.keyspace
+        return self._inspector.is_empty(
+            *((start, start + b"\xff") for start in (keys.outbox, keys.all_timers, keys.all_inbox))
+        )
+
+    def _last_due(self) -> float:
+        """When, in seconds of the run, the last timer is due."""
+        keys = self._inspector.keyspace
+        last = self._inspector.snapshot().range(keys.all_timers, keys.all_timers + b"\xff", 2**62, False)
+        due = max((keys.timer_of(row)[1] for row, _ in last), default=0)
+        return due / 1000 - EPOCH
+
+    def _refuse_unrest(self, clients: Sequence[asyncio.Task[Any]], seconds: float) -> None:
+        self.step = self.settings.ops + 1
+        pending = self._inspector.pending()
+        waiting = sum(not client.done() for client in clients)
+        raise InvariantViolation(
+            f"at rest: {seconds:.0f} virtual seconds after the faults stopped {pending[:5]} "
+            f"{f'and {len(pending) - 5} more ' if len(pending) > 5 else ''}are pending still, "
+            f"and {waiting} clients wait for an answer"
+        )
+
+    async def _stop_everything(self) -> None:
+        me = asyncio.current_task()
+        tasks = [task for task in asyncio.all_tasks(self._loop) if task is not me]
+        for task in tasks:
+            task.cancel()
+        await self._park.end()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # ------------------------------------------------------------------------------------------ clients
+
+    async def _be(self, client: Client, number: int) -> None:
+        """A client's life."""
+        while self.operations < self.settings.ops or self.choices.is_played:
+            operation = self._program.next(number, self._loop.time())
+            if operation is None:
+                return
+            if operation.at > self._loop.time():
+                await asyncio.sleep(operation.at - self._loop.time())
+            if self.operations >= self.settings.ops and not self.choices.is_played:
+                return
+            self._program.started(operation, number)
+            await self._operate(client, operation)
+
+    async def _operate(self, client: Client, operation: Operation) -> None:
+        self.operations += 1
+        self.step = max(self.step, self.operations)
+        payload = self._workload.next_input(self._chance_of(operation.number), self._park.view())
+        if payload is None:
+            self.trace.note("idle")
+            return
+        self.input = payload
+        self._inspector.definition.check_payload(payload)
+        outcome = await client.execute(operation, payload)
+        self._refused(outcome)
+        self._oracles.answered(operation.number, outcome.applied, outcome.refused)
+
+    def _chance_of(self, number: int) -> random.Random:
+        """Chance for one input, whatever other inputs there were."""
+        self._chance.seed(zlib.crc32(b"input %d %d" % (self.settings.seed, number)))
+        return self._chance
+
+    def _refused(self, outcome: Outcome) -> None:
+        if outcome.refused is not None:
+            refused = outcome.refused
+            kind = refused.kind if isinstance(refused, InputRejected) else type(refused).__name__
+            self.trace.counts[f"rejected {kind}"] += 1
+
+    # ------------------------------------------------------------------------------------------ counting
+
+    def _counted(self, commit: Commit) -> None:
+        """Count what a commit did."""
+        counts = self.trace.counts
+        for run in commit.runs:
+            if run.error is not None:
+                continue
+            counts["transitions"] += 1
+            if isinstance(run.input, TrackedActionCompleted):
+                self._completed += 1
+                counts["completed"] += 1
+                counts[f"result {type(run.input.result).__name__}"] += 1
+                if self.operations < self.settings.ops and self._completed < self._share * self.operations:
+                    self.operations += 1
+            else:
+                counts[f"input {type(run.input.payload).__name__}"] += 1
+            for action in run.actions or ():
+                counts[f"action {_kind(action)}"] += 1
+
+    @property
+    def _share(self) -> float:
+        return self._workload.completions
+
+    def _chosen(self, choice: Choice) -> None:
+        """A decision was made that is not the default."""
+        if choice.what == EXECUTE:
+            return
+        self.trace.note(f"fault {choice.what}", choice.who.encode())
+        if self.trace.events is not None and choice.what != "schedule":
+            text = f"{choice.who}: {KINDS[choice.what].text}"
+            column = choice.who.partition(".")[0]
+            self.trace.event(column, "fault", text, fault=choice.what, value=choice.value)
+
+    # ------------------------------------------------------------------------------------------- failing
+
+    def _failed(self, error: BaseException) -> None:
+        self._note(error)
+        if not self._failure.done():
+            self._failure.set_result(None)
+
+    def _note(self, error: BaseException) -> None:
+        if self.error is None and not isinstance(error, asyncio.CancelledError):
+            self.error = error
+            self.trace.note("violation", str(error).encode())
+            self.trace.event("loop", "violation", str(error), invariant=str(error))
+
+
+def _kind(action: Any) -> str:
+    held = getattr(action, "action", None)
+    return type(action.payload if held is None else held).__name__
