@@ -194,6 +194,8 @@ def test_the_engine_may_use_clocks_and_files(db: Any, subspace: Subspace) -> Non
             if isinstance(input, Normal):
                 state.done[input.payload.number] = 1
                 actions.add(Tracked(input.payload.number, Do()))
+            else:
+                del state.done[input.id]
             return str(sum(state.done.values()) + len(list(state.done.keys(limit=2))))
 
     layer = Layer(Reading(), subspace, guard="error", checked=True)
