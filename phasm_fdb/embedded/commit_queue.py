@@ -2,7 +2,9 @@
 
 Who leads: the first that finds nobody leading. The others wait for their own commit, and when a group is
 written its leader passes the lead to the owner of the first commit that has queued up meanwhile. So a lone
-thread hands nothing to another, and sixteen threads share one fsync among those that it kept waiting.
+thread hands nothing to another. Where writing a group waits for an fsync, and there were others a moment ago,
+the new leader gives those that were just served a moment to come back: else half of the threads would wait for
+the fsync of the other half, in turn.
 
 A thread that runs an event loop must not block for the disk or for a lock. It leads only if the group can be
 written without waiting; else its commit, and the lead where it comes to that, go to a helper thread.
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -68,13 +71,20 @@ class CommitQueue:
     Args:
         write: writes one group; never called by two threads at once.
         always_waits: whether writing a group always waits (for an fsync).
+        clock: seconds; measures how long that is.
     """
 
-    def __init__(self, write: WriteGroup, *, always_waits: bool) -> None:
+    def __init__(self, write: WriteGroup, *, always_waits: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._write = write
         self._always_waits = always_waits
+        self._clock = clock
         self._queue: deque[QueuedCommit] = deque()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        self._arrived = threading.Condition(self._lock)
+        self._crowd = 1
+        """How many were in the last group, or waited when it was done."""
+        self._write_seconds = 0.0
         self._led = False
         self._helper = HelperThread("phasm-commit", self._lead_as_helper)
 
@@ -98,8 +108,8 @@ class CommitQueue:
 
     def close(self) -> None:
         """Wait until everything that is queued is decided, and end the helper thread."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._led)
+        with self._idle:
+            self._idle.wait_for(lambda: not self._led)
         self._helper.stop()
 
     def _commit_in_loop(self, entry: QueuedCommit) -> None:
@@ -115,8 +125,9 @@ class CommitQueue:
 
     def _enqueue(self, entry: QueuedCommit) -> bool:
         """Put a commit into the queue; True if its thread has the lead now."""
-        with self._changed:
+        with self._lock:
             self._queue.append(entry)
+            self._arrived.notify()
             if not self._led:
                 self._led = True
                 return True
@@ -134,7 +145,7 @@ class CommitQueue:
         except BaseException:
             # Interrupted. A commit that no group has taken yet is taken back; one that made this thread the
             # leader has no turn any more, and the lead goes to the next.
-            with self._changed:
+            with self._lock:
                 waiting = entry in self._queue
                 if waiting:
                     self._queue.remove(entry)
@@ -148,7 +159,10 @@ class CommitQueue:
 
     def _lead(self, *, may_wait: bool) -> None:
         """Write one group and pass the lead on; this thread has the lead."""
+        if self._always_waits:
+            self._gather()
         group = self._take_group()
+        began = self._clock()
         try:
             afterwards = self._write(group, may_wait)
         except MustWait:
@@ -159,13 +173,21 @@ class CommitQueue:
             decide(group, FDBError(COMMIT_UNKNOWN_RESULT, "the commit was interrupted"))
             self._finish(group)
             raise
+        self._write_seconds = self._clock() - began
         self._finish(group, afterwards)
+
+    def _gather(self) -> None:
+        """Wait for as many as there were last time, at most for half of what writing took then."""
+        with self._arrived:
+            crowd = min(self._crowd, GROUP_COMMITS)
+            if len(self._queue) < crowd:
+                self._arrived.wait_for(lambda: len(self._queue) >= crowd, self._write_seconds / 2)
 
     def _take_group(self) -> list[QueuedCommit]:
         """The next commits of the queue: at least one, unless its thread was interrupted."""
         group: list[QueuedCommit] = []
         size = 0
-        with self._changed:
+        with self._lock:
             while self._queue and len(group) < GROUP_COMMITS and size < GROUP_BYTES:
                 entry = self._queue.popleft()
                 group.append(entry)
@@ -174,6 +196,7 @@ class CommitQueue:
 
     def _finish(self, group: Sequence[QueuedCommit], afterwards: Afterwards | None = None) -> None:
         """Let the threads of a decided group go on, pass the lead on, then tell those that do not wait."""
+        self._crowd = len(group) + len(self._queue)
         for entry in group:
             if entry.turn is not None:
                 entry.turn.release()
@@ -186,10 +209,10 @@ class CommitQueue:
                 entry.done(entry.outcome)
 
     def _pass_on(self) -> None:
-        with self._changed:
+        with self._lock:
             if not self._queue:
                 self._led = False
-                self._changed.notify_all()
+                self._idle.notify_all()
                 return
             heir = self._queue[0]
             if heir.turn is not None:

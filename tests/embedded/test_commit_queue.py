@@ -75,7 +75,7 @@ class Committers:
 
 
 def test_a_lone_thread_writes_its_own(writer: Writer) -> None:
-    queue = CommitQueue(writer, always_waits=True)
+    queue = CommitQueue(writer, always_waits=True, clock=lambda: 0.0)
     told: list[object] = []
     for _ in range(3):
         queue.commit(request(), 0, 0, told.append)
@@ -86,7 +86,7 @@ def test_a_lone_thread_writes_its_own(writer: Writer) -> None:
 
 def test_who_comes_while_a_group_is_written_shares_the_next(writer: Writer) -> None:
     writer.gated = True
-    queue = CommitQueue(writer, always_waits=True)
+    queue = CommitQueue(writer, always_waits=True, clock=lambda: 0.0)
     committers = Committers(queue)
     committers.start(0)
     assert writer.entered.acquire(timeout=PATIENCE_SECONDS)
@@ -101,10 +101,46 @@ def test_who_comes_while_a_group_is_written_shares_the_next(writer: Writer) -> N
     queue.close()
 
 
+def test_a_leader_lets_those_that_were_just_served_come_back(writer: Writer) -> None:
+    """As the clock has it, writing takes long: then the second group waits until all four are there again."""
+    writer.gated = True
+    queue = CommitQueue(writer, always_waits=True, clock=iter(range(0, 1_000_000, 1000)).__next__)
+    committers = Committers(queue)
+    committers.start(0)
+    assert writer.entered.acquire(timeout=PATIENCE_SECONDS)
+    for number in range(1, 4):
+        committers.start(number)
+    writer.gate.release()  # the first is served, three wait, and their leader waits for a fourth
+    while queue.waiting < 3:
+        pass
+    committers.start(4)
+    assert writer.entered.acquire(timeout=PATIENCE_SECONDS)
+    writer.gate.release()
+    committers.join()
+    assert writer.groups == [1, 4]
+    queue.close()
+
+
+def test_a_leader_does_not_wait_for_longer_than_it_is_worth(writer: Writer) -> None:
+    """Writing takes no time, by this clock, so nobody is waited for."""
+    writer.gated = True
+    queue = CommitQueue(writer, always_waits=True, clock=lambda: 0.0)
+    committers = Committers(queue)
+    committers.start(0)
+    assert writer.entered.acquire(timeout=PATIENCE_SECONDS)
+    for number in range(1, 4):
+        committers.start(number)
+    writer.gate.release()
+    writer.gate.release()
+    committers.join()
+    assert writer.groups == [1, 3]
+    queue.close()
+
+
 def test_a_group_is_bounded(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commit_queue, "GROUP_COMMITS", 2)
     writer.gated = True
-    queue = CommitQueue(writer, always_waits=True)
+    queue = CommitQueue(writer, always_waits=True, clock=lambda: 0.0)
     committers = Committers(queue)
     committers.start(0)
     assert writer.entered.acquire(timeout=PATIENCE_SECONDS)
@@ -128,7 +164,7 @@ def tell(loop: asyncio.AbstractEventLoop, future: asyncio.Future[object]) -> Com
 
 async def test_an_event_loop_does_not_wait_for_the_disk(writer: Writer) -> None:
     writer.gated = True
-    queue = CommitQueue(writer, always_waits=True)
+    queue = CommitQueue(writer, always_waits=True, clock=lambda: 0.0)
     loop = asyncio.get_running_loop()
     futures = [loop.create_future() for _ in range(3)]
     for future in futures:
@@ -189,7 +225,7 @@ def test_an_interrupted_write_is_of_unknown_outcome(writer: Writer) -> None:
     def interrupted(group: Sequence[QueuedCommit], may_wait: bool) -> Afterwards:
         raise KeyboardInterrupt
 
-    queue = CommitQueue(interrupted, always_waits=True)
+    queue = CommitQueue(interrupted, always_waits=True, clock=lambda: 0.0)
     told: list[object] = []
     with pytest.raises(KeyboardInterrupt):
         queue.commit(request(), 0, 0, told.append)
@@ -199,7 +235,7 @@ def test_an_interrupted_write_is_of_unknown_outcome(writer: Writer) -> None:
 
 def test_close_waits_for_what_is_queued(writer: Writer) -> None:
     writer.gated = True
-    queue = CommitQueue(writer, always_waits=True)
+    queue = CommitQueue(writer, always_waits=True, clock=lambda: 0.0)
     committers = Committers(queue)
     committers.start(0)
     assert writer.entered.acquire(timeout=PATIENCE_SECONDS)
@@ -217,7 +253,7 @@ def test_close_waits_for_what_is_queued(writer: Writer) -> None:
 
 def test_what_follows_a_group_may_commit_itself(writer: Writer) -> None:
     """A watch that fires may run anything: it is told when the lead is passed on, before the commit returns."""
-    queue = CommitQueue(writer, always_waits=True)
+    queue = CommitQueue(writer, always_waits=True, clock=lambda: 0.0)
     told: list[object] = []
 
     def commit_once() -> None:
@@ -259,7 +295,7 @@ def test_who_is_interrupted_while_it_waits_takes_its_commit_back(
     """And passes on the lead, if it was just handed to it."""
     turn = InterruptedTurn(when_released=when_released)
     writer.gated = True
-    queue = CommitQueue(writer, always_waits=True)
+    queue = CommitQueue(writer, always_waits=True, clock=lambda: 0.0)
     committers = Committers(queue)
     committers.start(0)
     assert writer.entered.acquire(timeout=PATIENCE_SECONDS)
