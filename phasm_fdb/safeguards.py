@@ -43,7 +43,7 @@ def decide_with_safeguards(
     if not journaled and verifier is None:
         return *decide(definition, keyspace, staged, large, stamps, input), stored
     record = machinery.journal.record(reader, stored, stamps, input) if journaled else None
-    before, number = set(large), stamps.count
+    number = stamps.count
     rejection: TransitionError | None = None
     try:
         reply, actions = decide(definition, keyspace, staged, large, stamps, input)
@@ -53,7 +53,7 @@ def decide_with_safeguards(
     else:
         outcome = effects_of(definition, keyspace, staged, reply, actions)
     if verifier is not None:
-        verifier.verify(reader, before, number, input, outcome)
+        verifier.verify(reader, number, input, outcome)
     if isinstance(outcome, Refusal):
         assert rejection is not None
         if record is not None:

@@ -41,12 +41,11 @@ class Verifier:
         digest = hashlib.blake2b(pack_element(id), digest_size=8, person=_PERSON).digest()
         return int.from_bytes(digest, "big") < self._threshold
 
-    def verify(self, reader: Any, large: set[str], number: int, input: Input, first: Outcome) -> None:
+    def verify(self, reader: Any, number: int, input: Input, first: Outcome) -> None:
         """Decide an input again.
 
         Args:
             reader: what the first run read through, and has not written to.
-            large: the fields that could hold large values before the first run.
             number: the first one that `new_id` gave out then.
             first: the outcome of the first run.
 
@@ -54,7 +53,7 @@ class Verifier:
             NondeterminismError: the outcome is another one.
         """
         try:
-            second = self._run(reader, set(large), TransactionStamps(number), input)
+            second = self._run(reader, TransactionStamps(number), input)
         except Exception as error:
             raise NondeterminismError(
                 f"{self._definition.name}.stf ran twice on the same state and {input!r}, and the second time it "
@@ -63,10 +62,11 @@ class Verifier:
         if second != first:
             raise NondeterminismError(self._message(input, first, second))
 
-    def _run(self, reader: Any, large: set[str], stamps: TransactionStamps, input: Input) -> Outcome:
+    def _run(self, reader: Any, stamps: TransactionStamps, input: Input) -> Outcome:
         staged = Staged(reader)
         try:
-            reply, actions = decide(self._definition, self._keyspace, staged, large, stamps, input)
+            # Which fields hold large values only decides what is cleared of old ones, and is no part of the effects.
+            reply, actions = decide(self._definition, self._keyspace, staged, set(), stamps, input)
         except TransitionError as rejection:
             return Refusal.of(rejection)
         return effects_of(self._definition, self._keyspace, staged, reply, actions)

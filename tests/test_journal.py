@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,36 @@ def test_a_rejection_is_decided_on_what_is_true_at_its_commit(db: Any, subspace:
     with pytest.raises(Exception, match="not committed"):
         tr.commit().wait()
     assert payloads(db, layer) == [Deposit("ann", 1), Deposit("ann", 9)]
+
+
+class Overtaken:
+    """A database in which somebody else commits first, once."""
+
+    def __init__(self, db: Any, before: Callable[[], object]) -> None:
+        self.db, self.before = db, before
+
+    def create_transaction(self) -> Any:
+        outer, tr = self, self.db.create_transaction()
+
+        class Transaction:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(tr, name)
+
+            def commit(self) -> Any:
+                before, outer.before = outer.before, lambda: None
+                before()
+                return tr.commit()
+
+        return Transaction()
+
+
+def test_a_rejection_that_was_overtaken_is_decided_again_and_may_be_none(db: Any, subspace: Subspace) -> None:
+    layer = Layer(Wallet(), subspace, journal=True)
+    layer.apply(db, Deposit("ann", 1))
+    overtaken = Overtaken(db, lambda: layer.apply(db, Deposit("ann", 9)))
+    assert layer.apply(overtaken, Pay("ann", 5)).reply == 1
+    assert [applied for _, applied in inputs(db, layer)] == [True, True, True]
+    assert payloads(db, layer) == [Deposit("ann", 1), Deposit("ann", 9), Pay("ann", 5)]
 
 
 # ------------------------------------------------------------------------------------------ large and odd

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
 import phasm_fdb
@@ -203,6 +205,35 @@ def test_versionstamps_large_values_and_blind_writes_replay_to_the_same(db: Any,
     layer = Layer(Ledger(), subspace, journal=True)
     fill(db, layer, 40)
     require_same(replayed(db, layer))
+
+
+class PadState(State):
+    notes = Map(int, str)
+
+
+class Pad(StateMachine):
+    """Writes without reading."""
+
+    State = PadState
+    Input = Note
+
+    def stf(self, state: Any, input: Any, actions: Actions) -> None:
+        state.notes[input.payload.number] = input.payload.text
+
+
+def test_what_else_was_known_in_a_transaction_does_not_matter(db: Any, subspace: Subspace) -> None:
+    """Overwriting clears the parts of an old large value, unless it is known that there are none."""
+    layer = Layer(Pad(), subspace, journal=True)
+    layer.apply(db, Note(1, "x" * 150_000))
+
+    @transactional
+    def twice(tr: Any) -> None:
+        layer.apply(tr, Note(1, "small"))
+        layer.apply(tr, Note(1, "other"))
+
+    twice(db)
+    assert dict(layer.view(db).notes.items()) == {1: "other"}
+    require_same(replayed(db, layer), 3)
 
 
 def test_several_inputs_of_one_transaction_are_replayed_as_one(db: Any, subspace: Subspace) -> None:
@@ -481,6 +512,16 @@ def test_a_large_state_makes_a_snapshot_of_many_rows(db: Any, subspace: Subspace
     require_same(replayed(db, layer, "latest"))
 
 
+def test_a_snapshot_may_be_larger_than_a_transaction(memory: Any) -> None:
+    layer = Layer(Ledger(), ("l",), journal=True)
+    for number in (3, 7, 11):
+        layer.apply(memory, Note(number, "x" * 30))
+    layer.snapshot(memory)
+    assert layer.snapshots(memory)[0].bytes > 12_000_000
+    layer.apply(memory, Note(3, "x"))
+    require_same(replayed(memory, layer, "latest"), 1)
+
+
 def test_any_flipped_byte_of_a_snapshot_is_found(memory: Any) -> None:
     layer = Layer(Wallet(), ("w",), journal=True)
     work(memory, layer, 4)
@@ -523,6 +564,19 @@ def test_any_flipped_byte_of_an_exported_history_is_found(memory: Any, tmp_path:
             replay(layer.machinery, history_of(file))
     for length in range(0, len(whole), 7):
         file.write_bytes(whole[:length])
+        with pytest.raises(ReplayError):
+            replay(layer.machinery, history_of(file))
+
+
+def test_a_part_of_an_exported_history_that_is_missing_is_found(memory: Any, tmp_path: Path) -> None:
+    layer = Layer(Wallet(), ("w",), journal=True)
+    work(memory, layer, 10)
+    file = tmp_path / "history"
+    layer.export(memory, file)
+    frames = list(msgpack.Unpacker(io.BytesIO(file.read_bytes())))
+    assert len(frames) == 5, "the state before, the entries, the state behind them, its rows, the end"
+    for missing in range(1, len(frames)):
+        file.write_bytes(b"".join(msgpack.packb(frame) for frame in (*frames[:missing], *frames[missing + 1 :])))
         with pytest.raises(ReplayError):
             replay(layer.machinery, history_of(file))
 
