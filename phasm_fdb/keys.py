@@ -27,6 +27,10 @@ K = TypeVar("K")
 
 SCALARS = (int, str, bytes, bool, float, UUID, Versionstamp)
 
+#: FoundationDB's limits (https://apple.github.io/foundationdb/known-limitations.html).
+MAX_KEY_BYTES = 10_000
+MAX_VALUE_BYTES = 100_000
+
 #: What stands for the ten bytes of a versionstamp until the commit fills them in.
 INCOMPLETE = b"\xff" * 10
 VERSIONSTAMP_CODE = b"\x33"
@@ -62,6 +66,16 @@ def pack_element(value: Any) -> bytes:
 
 
 _INT_CODES = [bytes([0x14 + size]) for size in range(9)]
+
+
+def check_size(data: bytes, what: str) -> bytes:
+    """The value of a row that cannot be split, if FoundationDB takes it; a CodecError that names it otherwise."""
+    if len(data) > MAX_VALUE_BYTES:
+        raise CodecError(
+            f"{what} takes {len(data)} bytes, and one row holds {MAX_VALUE_BYTES}: keep the large part in a Map or a "
+            "Value, which are split over several rows, or in a store of its own, and pass its key"
+        )
+    return data
 
 
 def pack(elements: Sequence[Any]) -> bytes:

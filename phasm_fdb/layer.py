@@ -119,7 +119,7 @@ class Layer:
         )
         self._clock = clock
         self._token_bytes = token_bytes
-        self._stamps = StampsByTransaction()
+        self._stamps = StampsByTransaction(keyspace.prefix)
         self._cache_capacity = cache
         self._caches: WeakKeyDictionary[Any, Cache] = WeakKeyDictionary()
         self._monotonic = monotonic

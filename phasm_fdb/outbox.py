@@ -13,7 +13,7 @@ import hashlib
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import msgpack
@@ -26,7 +26,7 @@ from phasm_fdb.database.ranges import Row, rows
 from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.database.waiting import wait
 from phasm_fdb.errors import CodecError, DuplicateAction, StaleCompletion
-from phasm_fdb.keys import pack_element, versionstamp_offset
+from phasm_fdb.keys import check_size, pack_element, versionstamp_offset
 from phasm_fdb.keyspace import STAMP_BYTES, Keyspace, stamp_of, stamp_value, stamped_key
 from phasm_fdb.records import Progress, Record
 
@@ -76,10 +76,16 @@ class TransactionStamps:
 
 
 class StampsByTransaction:
-    """The `TransactionStamps` of transactions that belong to the caller."""
+    """The `TransactionStamps` of transactions that belong to the caller, one for each keyspace that they use.
 
-    def __init__(self) -> None:
-        self._stamps: WeakKeyDictionary[Any, TransactionStamps] = WeakKeyDictionary()
+    Args:
+        prefix: the keyspace; two Layer objects of the same one share its numbers.
+    """
+
+    _known: ClassVar[WeakKeyDictionary[Any, dict[bytes, TransactionStamps]]] = WeakKeyDictionary()
+
+    def __init__(self, prefix: bytes) -> None:
+        self._prefix = prefix
 
     def of(self, tr: Any) -> TransactionStamps:
         """What was kept of this transaction, unless it has been reset since.
@@ -87,10 +93,11 @@ class StampsByTransaction:
         A retry runs on the same object. If the earlier run committed after all (1021), the new one reads at a later
         version; if it did not, the rows of its actions are not there, and what is kept of them has no effect.
         """
-        stamps = self._stamps.setdefault(tr, TransactionStamps())
         version = wait(tr.get_read_version())
-        if stamps.read_version != version:
-            stamps = self._stamps[tr] = TransactionStamps()
+        by_prefix = self._known.setdefault(tr, {})
+        stamps = by_prefix.get(self._prefix)
+        if stamps is None or stamps.read_version != version:
+            stamps = by_prefix[self._prefix] = TransactionStamps()
             stamps.read_version = version
         if stamps.used:
             # What was versionstamped makes everything of its prefix from the read version on unreadable (1036), and a
@@ -167,6 +174,7 @@ class Outbox:
         number = action.id.user_version if minted else stamps.next_user_version()
         packed_key = None if action.ordering_key is None else pack_element(action.ordering_key)
         record = Record(None if minted else packed, raw, packed_key, isinstance(action, Later)).encode()
+        check_size(record, f"the action {action.id!r}")
         # An id that is minted now is not known yet, and would put all such actions into one lane.
         lane = lane_of(packed_key or (record if minted else packed), lanes)
         place = msgpack.packb([lane, number, minted] if due is None else [lane, number, minted, due])

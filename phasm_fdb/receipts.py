@@ -11,8 +11,8 @@ from fdb.tuple import Versionstamp
 from phasm_fdb.actions import Tracked, Untracked
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.definition import Definition
-from phasm_fdb.errors import CodecError, InputFailed, InputRejected
-from phasm_fdb.keys import pack_element, unpack
+from phasm_fdb.errors import InputFailed, InputRejected
+from phasm_fdb.keys import check_size, pack_element, unpack
 from phasm_fdb.keyspace import STAMP_BYTES, Keyspace, stamp_value
 
 #: MessagePack never begins a value with this byte: behind it lies the versionstamp that completes the ids.
@@ -113,9 +113,7 @@ class Receipts:
         Raises:
             CodecError: the reply is not of the declared type, or the outcome is larger than one row.
         """
-        data = self._encode(applied)
-        if len(data) > 100_000:
-            raise CodecError(f"the reply and actions of one input take {len(data)} bytes; a receipt holds 100,000")
+        data = check_size(self._encode(applied), "the receipt of an input, with its reply and actions,")
         if any(_is_incomplete(action.id) for action in applied.tracked):
             staged.set_versionstamped_value(receipt.key, stamp_value(data, prefix=STAMPED))
         else:

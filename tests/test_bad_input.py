@@ -150,3 +150,24 @@ def test_a_layer_needs_a_subspace_of_its_own(subspace: Any) -> None:
 def test_a_setting_out_of_its_range_is_named(settings: Any) -> None:
     with pytest.raises(MachineDefinitionError, match=next(iter(settings))):
         Layer(Wallet(), ("x",), **settings)
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda layer, db: layer.submit(db, Job("x" * 100_000), request_id="r"), "the input takes 100"),
+        (lambda layer, db: layer.apply(db, Job("x" * 100_000), request_id="r"), "the action 1 takes 100"),
+    ],
+)
+def test_what_does_not_fit_in_one_row_is_named(db: Any, subspace: Subspace, use: Any, message: str) -> None:
+    class Echo(StateMachine):
+        State = NoteState
+        Input = Job
+        TrackedAction = Run
+
+        def stf(self, state: Any, input: Any, actions: Any) -> None:
+            actions.add(Tracked(1, Run(input.payload.name)))
+
+    with pytest.raises(CodecError, match=message):
+        use(Layer(Echo(), subspace), db)
+    assert everything(db, subspace) == {}

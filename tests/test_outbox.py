@@ -154,6 +154,18 @@ def test_everything_composes_in_one_transaction(db: Any, wallets: Layer) -> None
         wallets.complete(db, 2, Charged("x"))
 
 
+def test_two_layer_objects_of_one_keyspace_share_its_versionstamps(db: Any, subspace: Subspace) -> None:
+    first, second = Layer(Queue(), subspace), Layer(Queue(), subspace)
+
+    @transactional
+    def body(tr: Any) -> None:
+        first.apply(tr, Job("one"))
+        second.apply(tr, Job("two"))
+
+    body(db)
+    assert [one.action.name for one in first.pending(db)] == ["one", "two"]
+
+
 def test_a_callers_transaction_that_is_run_again_starts_over(db: Any, wallets: Layer) -> None:
     wallets.apply(db, Deposit("ann", 1000))
     runs = []

@@ -250,7 +250,7 @@ def test_a_log_entry_larger_than_a_row_is_refused(memory: Any) -> None:
         notes = Log(str)
 
     state: Any = Notes.over(memory.create_transaction(), SPACE)
-    with pytest.raises(CodecError, match="at most 100000 bytes, not 100005"):
+    with pytest.raises(CodecError, match="takes 100005 bytes, and one row holds 100000"):
         state.notes.append("x" * 100_000)
 
 

@@ -12,11 +12,9 @@ from typing import Any
 from phasm_fdb.codec import Codec
 from phasm_fdb.errors import CodecError
 from phasm_fdb.fields.field import Space
-from phasm_fdb.keys import versionstamp_offset
+from phasm_fdb.keys import MAX_KEY_BYTES, MAX_VALUE_BYTES, versionstamp_offset
 from phasm_fdb.storable import is_bounded
 
-MAX_KEY_BYTES = 10_000
-MAX_VALUE_BYTES = 100_000
 PART_BYTES = 90_000
 
 #: MessagePack never begins a value with this byte.

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from fdb.tuple import Versionstamp
 
 from phasm_fdb.codec import Codec
-from phasm_fdb.errors import CodecError
-from phasm_fdb.fields.cells import MAX_VALUE_BYTES, put
+from phasm_fdb.fields.cells import put
 from phasm_fdb.fields.field import Accessor, Field
-from phasm_fdb.keys import pack_element, unpack
+from phasm_fdb.keys import check_size, pack_element, unpack
 
 if TYPE_CHECKING:
     from phasm_fdb.state import State
@@ -30,9 +29,7 @@ class LogAccessor(Accessor, Generic[V]):
         Raises:
             CodecError: the value is not of the declared type, or larger than 100,000 bytes.
         """
-        data = self._field.codec.encode(value)
-        if len(data) > MAX_VALUE_BYTES:
-            raise CodecError(f"{self._field.where}: an entry has at most {MAX_VALUE_BYTES} bytes, not {len(data)}")
+        data = check_size(self._field.codec.encode(value), f"{self._field.where}: the entry")
         stamp = Versionstamp.incomplete(self._space.next_user_version())
         put(self._space, self._prefix + pack_element(stamp), data, len(self._prefix) + 1)
 
