@@ -164,13 +164,14 @@ class Link:
 class _Flight:
     """A commit on its way to the server, and its answer on the way back."""
 
-    __slots__ = ("_done", "_link", "_request", "_runs", "answer", "dies", "is_answered", "is_lost", "outcome")
+    __slots__ = ("_back", "_done", "_link", "_request", "_runs", "answer", "dies", "is_answered", "is_lost", "outcome")
 
     def __init__(self, link: Link, request: CommitRequest, runs: Sequence[StfRun], done: CommitDone) -> None:
         self._link = link
         self._request: CommitRequest | None = request
         self._runs = runs
         self._done = done
+        self._back = 0.0
         self.is_answered = False
         self.answer: FDBError | None = None
         self.outcome: Committed | FDBError | None = None
@@ -189,12 +190,15 @@ class _Flight:
             self._answer()
             return
         self._link._flights[self] = None
-        later = self._link.server.later
+        self._back = float(answer_slow or 0.0)
         if slow is None:
-            self._commit()
+            self._reach_server()
         else:
-            later(float(slow), self._commit)
-        later(float(slow or 0) + float(answer_slow or 0), self._answer)
+            self._link.server.later(float(slow), self._reach_server)
+
+    def _reach_server(self) -> None:
+        self._commit()
+        self._link.server.later(self._back, self._answer)
 
     def arrive(self) -> None:
         """Be committed and answered now."""

@@ -18,6 +18,7 @@ from phasm_fdb.simulation.commit import Commit
 from phasm_fdb.simulation.faults import KINDS, Faults
 from phasm_fdb.simulation.host import Host
 from phasm_fdb.simulation.inspector import Inspector
+from phasm_fdb.simulation.link import Link
 from phasm_fdb.simulation.loop import SimulatedLoop
 from phasm_fdb.simulation.oracles import Oracles
 from phasm_fdb.simulation.park import Park
@@ -104,8 +105,8 @@ class Run:
         if self._failure.done():
             body.cancel()
             await asyncio.wait([body])
-            self._failure.result()
-        body.result()
+        else:
+            body.result()
 
     async def _phases(self) -> None:
         self._phase("setup")
@@ -145,7 +146,7 @@ class Run:
     async def _set_up(self) -> None:
         process = self._park.process("setup")
         layer = self._park.layer(process)
-        db = self._park.database(self._park.link(process, "setup"))
+        db = self._park.database(Link(self._server, process, Faults(self.choices, {}), "setup"))
         for number, payload in enumerate(self._workload.setup(stream(self.settings.seed, "clients"))):
             self.input = payload
             await process.spawn(aio.run(layer.apply, db, payload, ("setup", number)))
