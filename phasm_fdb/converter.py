@@ -383,9 +383,9 @@ def _make_hook(type_: Any, storing: bool) -> Hook:
 
 def _two_arguments(type_: Any) -> Callable[[Any, Any], Any]:
     """A structure hook as cattrs calls it, with the type that it knows already."""
-    hook = structure_hook(type_)
+    hook: Any = structure_hook(type_)
     if type_ in PLAIN:
-        return hook  # they take and ignore it, which saves a call for the most frequent types
+        return hook  # type: ignore[no-any-return]  # they take and ignore it, which saves a call for the most frequent types
     return lambda raw, _type: hook(raw)
 
 

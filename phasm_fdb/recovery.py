@@ -78,6 +78,8 @@ def _emitted(machinery: Machinery, reader: Any, large: set[str]) -> Actions:
 def _resumed(known: dict[bytes, Tracked[Any]], emitted: Actions) -> Actions:
     resumed = known | {pack_element(action.id): action for action in emitted.tracked}
     result = Actions(sys.maxsize)
-    for action in (*resumed.values(), *emitted.untracked):
+    for action in resumed.values():
         result.add(action)
+    for untracked in emitted.untracked:
+        result.add(untracked)
     return result

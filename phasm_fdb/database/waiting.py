@@ -40,7 +40,7 @@ def wait(future: Future[T]) -> T:
     except Exception as error:
         raise shared_error(error) from error.__cause__
     # The `wait` of a value or a key answers the future itself, which pretends to be bytes but is never None.
-    return result.value if result is future else result  # type: ignore[no-any-return]
+    return result.value if result is future else result  # type: ignore[attr-defined, no-any-return]
 
 
 def result_of(future: Any) -> Any:
