@@ -12,6 +12,7 @@ import argparse
 import random
 import sys
 import tempfile
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from layers.dentist_booking.audit import check_books
-from layers.dentist_booking.clinic import SUBSPACE
 from layers.dentist_booking.machine import BookingSystem
 from layers.dentist_booking.patients import Patients
 from layers.dentist_booking.provider import PaymentProvider
@@ -84,9 +84,10 @@ def play(account: Account, database: str, books: Path, options: argparse.Namespa
     """The whole story; returns the exit status."""
     account.tell(f"{options.requests} patients ask a dentist for a booking; the database is {database}", "bold")
     rng = random.Random(options.seed)
-    patients = Patients(database, books, options.seed)
+    practice = f"dentist demo {uuid.uuid4().hex[:8]}"  # a database that is kept may hold those of earlier runs
+    patients = Patients(database, books, options.seed, practice)
     arriving = options.requests // (options.kills + 1)
-    db, layer = open(database), Layer(BookingSystem(), SUBSPACE)
+    db, layer = open(database), Layer(BookingSystem(), (practice,))
     for kill in range(1, options.kills + 1):
         open_payments = len(list(layer.pending(db)))
         life = patients.ask(arriving, after_calls(rng.randrange(3, 4 + open_payments + arriving // 2)))
@@ -100,7 +101,10 @@ def play(account: Account, database: str, books: Path, options: argparse.Namespa
     account.tell(
         f"last life: {life.count('answered')} requests answered, {life.count('called')} calls, nothing left", "green"
     )
-    return audit(account, db, layer, patients, books)
+    status = audit(account, db, layer, patients, books)
+    if status == 0:
+        del db[layer.keyspace.prefix : layer.keyspace.end]
+    return status
 
 
 def after_calls(calls: int) -> Callable[[str], bool]:

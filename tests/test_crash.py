@@ -11,7 +11,7 @@ import pytest
 import phasm_fdb
 from layers.dentist_booking import BookingSystem
 from layers.dentist_booking.audit import check_books
-from layers.dentist_booking.clinic import SUBSPACE
+from layers.dentist_booking.clinic import PRACTICE
 from layers.dentist_booking.patients import Patients
 from layers.dentist_booking.provider import PaymentProvider
 from phasm_fdb import Layer
@@ -39,7 +39,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     url = f"fdb:{request.getfixturevalue('cluster_file')}"
     if not cluster_engine.is_scratch():
         pytest.skip("the processes of the practice keep it where a practice of yours would be: use a scratch cluster")
-    practice = slice(Keyspace(SUBSPACE).prefix, Keyspace(SUBSPACE).end)
+    practice = slice(Keyspace((PRACTICE,)).prefix, Keyspace((PRACTICE,)).end)
     db = phasm_fdb.open(url)
     del db[practice]
     yield url
@@ -48,8 +48,8 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 def test_fifty_kills_lose_nothing(database: str, tmp_path: Path) -> None:
     books = tmp_path / "provider.sqlite"
-    patients = Patients(database, books, seed=5)
-    layer = Layer(BookingSystem(), SUBSPACE)
+    patients = Patients(database, books, seed=5, practice=PRACTICE)
+    layer = Layer(BookingSystem(), (PRACTICE,))
     rng = random.Random(50)
     kills, in_doubt = 0, 0
     db = phasm_fdb.open(database)

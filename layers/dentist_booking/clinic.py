@@ -40,7 +40,8 @@ from layers.dentist_booking.types import (
 )
 from phasm_fdb import Layer, TransitionError, Worker, aio, open
 
-SUBSPACE = ("dentist",)
+#: What a practice is called where nothing else is said; its data lie in the subspace of that name.
+PRACTICE = "dentist"
 CLIENTS = 8
 CALLS = 8
 REQUESTS_A_WEEK = 40
@@ -87,12 +88,13 @@ class Clinic:
         db: the practice's database.
         provider: the payment provider.
         seed: of the requests.
+        practice: the name of the practice, of which a database may hold many.
     """
 
-    def __init__(self, db: Any, provider: PaymentProvider, seed: int) -> None:
+    def __init__(self, db: Any, provider: PaymentProvider, seed: int, practice: str = PRACTICE) -> None:
         self._db = db
         self._seed = seed
-        self._layer = Layer(BookingSystem(), SUBSPACE)
+        self._layer = Layer(BookingSystem(), (practice,))
         calls = handlers(provider, LATENCY_SECONDS)
         self._worker = Worker(
             db, self._layer, calls, concurrency=CALLS, lease_seconds=LEASE_SECONDS, poll_seconds=POLL_SECONDS
@@ -134,10 +136,11 @@ def main() -> None:
     parser.add_argument("database", help="URL of the practice's database, such as embedded:clinic.sqlite")
     parser.add_argument("books", help="file of the payment provider")
     parser.add_argument("--seed", type=int, default=0, help="decides what the requests ask for")
+    parser.add_argument("--practice", default=PRACTICE, help=f"name of the practice (default {PRACTICE})")
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)  # that other lives have ended badly is expected here
     requests = [int(line) for line in sys.stdin]
-    clinic = Clinic(open(options.database), ReportingProvider(options.books), options.seed)
+    clinic = Clinic(open(options.database), ReportingProvider(options.books), options.seed, options.practice)
     asyncio.run(clinic.serve(requests))
 
 

@@ -41,6 +41,7 @@ class Patients:
         database: the URL of the practice's database.
         books: the file of the payment provider.
         seed: decides what they ask for.
+        practice: the name of the practice.
 
     Attributes:
         asked: how many have asked so far.
@@ -48,9 +49,10 @@ class Patients:
         refused: why the others were refused.
     """
 
-    def __init__(self, database: str, books: Path, seed: int) -> None:
+    def __init__(self, database: str, books: Path, seed: int, practice: str) -> None:
         module = "layers.dentist_booking.clinic"
-        self._command = [sys.executable, "-m", module, database, str(books), "--seed", str(seed)]
+        options = ["--seed", str(seed), "--practice", practice]
+        self._command = [sys.executable, "-m", module, database, str(books), *options]
         self._unanswered: list[int] = []
         self._unheard: dict[int, int] = {}
         self.asked = 0
