@@ -7,7 +7,6 @@ button again, or a queue that delivers again.
 from __future__ import annotations
 
 import asyncio
-import functools
 from dataclasses import dataclass
 from typing import Any
 

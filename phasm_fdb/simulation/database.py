@@ -1,4 +1,4 @@
-"""The embedded engine as a process under simulation uses it: every wait is a decision, and a transaction knows its runs.
+"""The embedded engine as a simulated process uses it: every wait is a decision, and a transaction knows its runs.
 
 By default a read is ready at once, and the transaction goes on. Where a decision says so, other tasks go on first, or
 time passes, or the read fails, or the process dies there.

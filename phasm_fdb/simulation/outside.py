@@ -122,7 +122,7 @@ class OutsideWorld:
         if called.id != packed:
             self._failed(
                 InvariantViolation(
-                    f"idempotency key: {attempt.idempotency_key} came with the id {attempt.id!r}, and with another before"
+                    f"idempotency key: {attempt.idempotency_key} came with the id {attempt.id!r}, before with another"
                 )
             )
         if self.watcher is not None:

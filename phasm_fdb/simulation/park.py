@@ -22,7 +22,6 @@ from phasm_fdb.simulation.settings import EPOCH, Settings, stream
 from phasm_fdb.simulation.trace import Trace, column_of
 from phasm_fdb.simulation.workload import Workload
 
-
 #: More processes than that are looked through for those that have ended.
 MOST_REMEMBERED = 500
 

@@ -56,7 +56,7 @@ class Run:
         self._workload = workload
         self._faults = Faults(choices, settings.faults)
         schedule = self._faults.site("loop", "schedule")
-        self._loop = SimulatedLoop(schedule)
+        self._loop = SimulatedLoop(schedule)  # type: ignore[abstract]  # refuses what it lacks
         self.trace = Trace(self._loop.time, keep_events)
         choices.told = self._chosen
         self.error: BaseException | None = None

@@ -10,7 +10,7 @@ from phasm_fdb.simulation.oracles.oracle import Oracle
 
 
 class DeadInputs(Oracle):
-    """Looks at new dead letters. That an action is given up may be what its handler's policy says; an input never is."""
+    """Looks at new dead letters. An action may be given up, as its handler's policy says; an input never is."""
 
     def committed(self, commit: Commit) -> None:
         for row in commit.of("d").values():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from phasm_fdb.errors import InvariantViolation
 from phasm_fdb.simulation.commit import Commit
 from phasm_fdb.simulation.oracles.oracle import Oracle
@@ -17,7 +19,8 @@ class Invariants(Oracle):
             return
         inspector = self.inspector
         state = inspector.state("check_changes", commit.after)
-        changes = Changes(inspector.definition.state_class.fields, inspector.keyspace.state, _Written(written, commit))
+        staged: Any = _Written(written, commit)
+        changes = Changes(inspector.definition.state_class.fields, inspector.keyspace.state, staged)
         inputs = [run.input for run in commit.runs if run.error is None]
         try:
             inspector.definition.check_changes(state, changes, inputs[0] if len(inputs) == 1 else inputs)

@@ -49,8 +49,8 @@ class Order(Oracle):
             record = Record.decode(value)
             if record.packed_key == mine.packed_key and stamp_of(key) not in stillborn:
                 raise InvariantViolation(
-                    f"order per key: {process.name} runs {unpack(packed_id)[0]!r}, and {record.id(stamp_of(key))!r} of the "
-                    f"same key {mine.ordering_key!r} was emitted before it and is pending"
+                    f"order per key: {process.name} runs {unpack(packed_id)[0]!r}, and {record.id(stamp_of(key))!r} of "
+                    f"the same key {mine.ordering_key!r} was emitted before it and is pending"
                 )
 
     def _row(self, snapshot: Snapshot, packed_id: bytes) -> bytes | None:

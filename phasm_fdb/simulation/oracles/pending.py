@@ -7,7 +7,7 @@ from typing import Any
 import msgpack
 from fdb.tuple import Versionstamp
 
-from phasm_fdb.actions import Later
+from phasm_fdb.actions import Later, Tracked
 from phasm_fdb.errors import InvariantViolation
 from phasm_fdb.keys import pack_element, unpack
 from phasm_fdb.machine import TrackedActionCompleted
@@ -75,7 +75,8 @@ class Pending(Oracle):
     def _note_actions(self, run: StfRun, stamp: bytes, cancelled: set[bytes], emitted: set[bytes]) -> None:
         assert run.actions is not None
         cancelled.update(pack_element(_complete(id, stamp)) for id in run.actions.cancelled)
-        for action in (*run.actions.tracked, *run.actions.delayed):
+        stored: tuple[Tracked[Any] | Later[Any], ...] = (*run.actions.tracked, *run.actions.delayed)
+        for action in stored:
             packed = pack_element(_complete(action.id, stamp))
             emitted.add(packed)
             if isinstance(action, Later):

@@ -39,7 +39,8 @@ class Requests(Oracle):
             raise InvariantViolation(f"exactly once: request {request!r} was answered {applied}, and never applied")
         if applied is not None and run is not None and applied.reply != run.reply:
             raise InvariantViolation(
-                f"exactly once: request {request!r} was answered {applied.reply!r}, and the machine replied {run.reply!r}"
+                f"exactly once: request {request!r} was answered {applied.reply!r}, "
+                f"and the machine replied {run.reply!r}"
             )
         if isinstance(refused, InputRejected) and run is not None:
             raise InvariantViolation(f"exactly once: request {request!r} was refused ({refused}), and applied")

@@ -67,8 +67,8 @@ class Serial(Oracle):
         first = f"refused it: {run.error!r}" if run.error is not None else f"replied {run.reply!r}"
         emitted = "" if run.actions is None else f", emitted {list(run.actions)}, and cancelled {run.actions.cancelled}"
         raise InvariantViolation(
-            f"serializable and deterministic: {run.input!r} was applied, and the machine {first}{emitted}; alone, on the "
-            f"state right before that commit, it {what}",
+            f"serializable and deterministic: {run.input!r} was applied, and the machine {first}{emitted}; alone, on "
+            f"the state right before that commit, it {what}",
             input=run.input,
         )
 
