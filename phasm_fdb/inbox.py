@@ -14,6 +14,7 @@ from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.keys import check_size, unpack
 from phasm_fdb.keyspace import Keyspace, stamped_key
 from phasm_fdb.outbox import TransactionStamps
+from phasm_fdb.records import MAX_RECORD_BYTES
 
 ONE = encode_count(1)
 
@@ -52,7 +53,7 @@ class Inbox:
         """Append an input to a lane; the row's key comes from the commit, so that of `queued` does not matter."""
         row = self._keys.inbox_row(lane, Versionstamp.incomplete(stamps.next_user_version()))
         value = msgpack.packb([queued.packed_request, queued.raw, queued.at, queued.packed_key])
-        staged.set_versionstamped_key(stamped_key(row), check_size(value, "the input"))
+        staged.set_versionstamped_key(stamped_key(row), check_size(value, "the input", MAX_RECORD_BYTES))
         staged.add(self._keys.signal(lane), ONE)
 
     def head(self, reader: Any, lane: int, limit: int) -> Iterator[Queued]:

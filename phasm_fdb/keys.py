@@ -68,11 +68,11 @@ def pack_element(value: Any) -> bytes:
 _INT_CODES = [bytes([0x14 + size]) for size in range(9)]
 
 
-def check_size(data: bytes, what: str) -> bytes:
+def check_size(data: bytes, what: str, most: int = MAX_VALUE_BYTES) -> bytes:
     """The value of a row that cannot be split, if FoundationDB takes it; a CodecError that names it otherwise."""
-    if len(data) > MAX_VALUE_BYTES:
+    if len(data) > most:
         raise CodecError(
-            f"{what} takes {len(data)} bytes, and one row holds {MAX_VALUE_BYTES}: keep the large part in a Map or a "
+            f"{what} takes {len(data)} bytes, and one row holds {most}: keep the large part in a Map or a "
             "Value, which are split over several rows, or in a store of its own, and pass its key"
         )
     return data

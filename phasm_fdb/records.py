@@ -11,6 +11,10 @@ from fdb.tuple import Versionstamp
 from phasm_fdb.converter import TAG
 from phasm_fdb.keys import pack_element, unpack
 
+#: The most that a row of pending work takes, so that it still fits in one when its progress or its cause of death is
+#: added (2,000 characters, in UTF-8).
+MAX_RECORD_BYTES = 90_000
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:

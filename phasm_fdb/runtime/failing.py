@@ -12,6 +12,7 @@ from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.database.transactional import error_code
 from phasm_fdb.dead_letters import bury
 from phasm_fdb.errors import DatabaseError
+from phasm_fdb.keys import MAX_VALUE_BYTES
 from phasm_fdb.machine import TrackedActionCompleted
 from phasm_fdb.outbox import TransactionStamps, place_of
 from phasm_fdb.receipts import Applied
@@ -115,24 +116,25 @@ def _try_later(machinery: Machinery, staged: Staged, work: Work, cause: str, nex
     """Note when the next attempt is due.
 
     An action with an ordering key stays in its place, since those behind it wait for it. Any other one leaves the
-    lane and waits among the timers, so that a lane is not full of actions that wait.
+    lane and waits among the timers, so that a lane is not full of actions that wait; unless it is so large, with what
+    `restore` put in its place, that it does not fit in a timer's row.
     """
     keys = machinery.keyspace
     progress = replace(work.progress, running=False, next_ms=next_ms, cause=cause)
     progress_row = keys.progress_row(work.lane, work.stamp)
-    if work.packed_key is not None:
+    assert work.record is not None
+    moved = replace(progress, origin=progress.origin or work.row[-12:])
+    timer = replace(work.record, packed_id=work.packed_id, progress=moved).encode()
+    if work.packed_key is not None or len(timer) > MAX_VALUE_BYTES:
         staged.set(progress_row, progress.encode())
         return Settled(Verdict.RETRIED, in_place=progress)
-    assert work.record is not None
-    progress = replace(progress, origin=progress.origin or work.row[-12:])
-    record = replace(work.record, packed_id=work.packed_id, progress=progress)
     id_row = keys.id_row(work.packed_id)
     place = staged.read(id_row)
     assert place is not None, "an action with an outbox row has an id row"
     _, number, minted, _ = place_of(place)
     staged.clear(work.row)
     staged.clear(progress_row)
-    staged.set(keys.timer_row(work.lane, next_ms, work.stamp), record.encode())
+    staged.set(keys.timer_row(work.lane, next_ms, work.stamp), timer)
     staged.set(id_row, msgpack.packb([work.lane, number, minted, next_ms]))
     staged.add(keys.signal(work.lane), ONE)
     return Settled(Verdict.RETRIED)

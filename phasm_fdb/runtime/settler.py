@@ -12,6 +12,7 @@ from phasm_fdb.database.transactional import error_code
 from phasm_fdb.runtime.batching import BatchSize
 from phasm_fdb.runtime.failing import Settled, Verdict, cause_of
 from phasm_fdb.runtime.lanes import Lanes
+from phasm_fdb.runtime.retry import Retry
 from phasm_fdb.runtime.settling import Ending, settle
 from phasm_fdb.runtime.telemetry import Telemetry
 from phasm_fdb.runtime.transacting import Transactor
@@ -25,6 +26,12 @@ PAUSE_SECONDS = 1.0
 
 #: transaction_too_large, key_too_large, value_too_large: the same writes never fit.
 TOO_LARGE = frozenset({2101, 2102, 2103})
+
+GIVE_UP = Retry(final=(Exception,))
+
+
+class ResultTooLarge(Exception):
+    """What the machine does about a result is too large for a transaction."""
 
 
 class Settler:
@@ -87,8 +94,9 @@ class Settler:
     async def _not_settled(self, batch: list[Ending], error: Exception) -> None:
         """The database refused a batch for good: try again with smaller ones, or later."""
         if len(batch) == 1 and error_code(error) in TOO_LARGE:
-            refusal = RuntimeError(f"what follows from its result cannot be stored: {error}")
-            batch = [replace(batch[0], result=None, error=refusal)]
+            # First as a failed attempt, by its policy; if what that leads to is too large again, to the dead letters.
+            retry = GIVE_UP if isinstance(batch[0].error, ResultTooLarge) else batch[0].retry
+            batch = [replace(batch[0], retry=retry, result=None, error=ResultTooLarge(str(error)))]
         self._queue.extendleft(reversed(batch))
         if error_code(error) not in TOO_LARGE or not self._size.failed():
             logger.warning("results could not be recorded, trying again: %r", error)

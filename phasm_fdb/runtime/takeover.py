@@ -7,7 +7,7 @@ from typing import Any
 
 from phasm_fdb.actions import Actions, Tracked
 from phasm_fdb.database.staged import Staged
-from phasm_fdb.keys import pack_element
+from phasm_fdb.keys import check_size, pack_element
 from phasm_fdb.keyspace import stamp_of
 from phasm_fdb.meta import Stored
 from phasm_fdb.outbox import TransactionStamps
@@ -73,7 +73,8 @@ def _resolve(machinery: Machinery, staged: Staged, lane: int, row: Row, resumed:
     if instead != progress.instead:
         # Another call than the one that was under way: its attempts are counted anew.
         progress = replace(progress, attempts=0)
-    staged.set(key, replace(progress, running=False, instead=instead).encode())
+    encoded = replace(progress, running=False, instead=instead).encode()
+    staged.set(key, check_size(encoded, f"the action that restore puts in place of {record.id(stamp)!r}"))
 
 
 def _add_unknown(

@@ -61,6 +61,13 @@ class Append:
 
 
 @dataclass(frozen=True)
+class Fill:
+    """Writes so many rows of 90 kB."""
+
+    rows: int
+
+
+@dataclass(frozen=True)
 class Refuse:
     pass
 
@@ -106,12 +113,13 @@ class JobsState(State):
     ordered = Map(int, bool)
     results = Map(int, list[str])
     words = Map(str, list[str])
+    bulk = Map(int, str)
     reminded = Map(int, int)
 
 
 class Jobs(StateMachine):
     State = JobsState
-    Input = Order | Cancel | Remind | Reminder | Append | Refuse | Break
+    Input = Order | Cancel | Remind | Reminder | Append | Fill | Refuse | Break
     TrackedAction = Job | SlowJob | CheckJob
     TrackedResult = Done | Failed
     UntrackedAction = Tell
@@ -133,17 +141,26 @@ class Jobs(StateMachine):
                 if tell:
                     actions.add(Untracked(Tell(word)))
                 return len(state.words[key])
+            case Normal(Fill(rows)):
+                self.fill(state, rows)
             case Normal(Refuse()):
                 raise Refused("no")
             case Normal(Break()):
                 raise ZeroDivisionError("a bug")
             case TrackedActionCompleted(id, Done("refuse me")):
                 raise Refused("not that")
+            case TrackedActionCompleted(id, Done("fill")):
+                self.fill(state, 120)
             case TrackedActionCompleted(id, result):
                 state.results[id] = [*state.results.get(id, []), str(result)]
                 del state.ordered[id]
                 actions.add(Untracked(Tell(f"finished {id}")))
         return None
+
+    @staticmethod
+    def fill(state: Any, rows: int) -> None:
+        for row in range(rows):
+            state.bulk[row] = "x" * 90_000
 
     def restore(self, state: Any, actions: Actions) -> None:
         for id, _ in state.ordered.items():

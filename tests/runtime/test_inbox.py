@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from phasm_fdb import InputError, InputFailed, InputRejected, Normal, TransitionError
+from phasm_fdb import CodecError, InputError, InputFailed, InputRejected, Normal, TransitionError
 from phasm_fdb.database.transactional import run
 from phasm_fdb.runtime import Handlers
-from tests.runtime.machines import Append, Break, Jobs, Order, Refuse
+from tests.runtime.machines import Append, Break, Fill, Jobs, Order, Refuse
 from tests.runtime.virtual import World, in_virtual_time, killed
 
 
@@ -64,6 +64,30 @@ async def test_an_input_that_breaks_the_machine_goes_to_the_dead_letters_and_blo
     (letter,) = layer.dead_letters(world.db)
     assert (letter.kind, letter.id, letter.payload, letter.ordering_key) == ("input", 1, Break(), "k")
     assert letter.cause == "ZeroDivisionError: a bug"
+
+
+@in_virtual_time
+async def test_inputs_too_large_for_one_transaction_share_none_and_one_too_large_by_itself_is_given_up(
+    world: World,
+) -> None:
+    layer = world.layer(Jobs())
+    for number, rows in enumerate((50, 60, 120, 70)):
+        layer.submit(world.db, Fill(rows), request_id=number, ordering_key="k")
+    async with world.worker(layer, Handlers()):
+        with pytest.raises(InputFailed, match="2101"):
+            await layer.outcome(world.db, 2)
+        for number in (0, 1, 3):
+            await layer.outcome(world.db, number)
+    (letter,) = layer.dead_letters(world.db)
+    assert letter.id == 2
+    assert len(list(layer.view(world.db).bulk.keys())) == 70
+
+
+@in_virtual_time
+async def test_an_input_that_does_not_fit_in_a_row_is_refused_at_once(world: World) -> None:
+    layer = world.layer(Jobs())
+    with pytest.raises(CodecError, match=r"the input takes 1000\d\d bytes, and one row holds 90000"):
+        layer.submit(world.db, Append("k", "x" * 100_000))
 
 
 @in_virtual_time

@@ -230,3 +230,16 @@ class _Deaf:
 
     def cancel(self) -> None:
         self._watch.cancel()
+
+
+@in_virtual_time
+async def test_a_lane_that_is_found_in_other_hands_is_dropped(world: World) -> None:
+    layer, (handlers, calls) = world.layer(Jobs(), lanes=1), doing(world)
+    async with world.worker(layer, handlers, lease_seconds=2.0) as worker:
+        await world.until(lambda: worker.lanes == (0,))
+        run(world.db, lambda tr: tr.set(layer.keyspace.lease(0), Lease(0, 9, b"an operator").encode()))
+        await asyncio.sleep(2.0)
+        assert worker._lanes.held() == {0: Lease(0, 10, worker._keeper.session)}
+        await aio.run(layer.apply, world.db, Order(1))
+        await world.until(lambda: not list(layer.pending(world.db)))
+    assert calls == [1]

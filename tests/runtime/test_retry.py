@@ -136,6 +136,26 @@ async def test_a_result_of_the_wrong_type_and_one_that_the_machine_refuses_count
     assert causes[3] == "Refused: not that"
 
 
+@in_virtual_time
+async def test_a_result_that_leads_to_more_than_a_transaction_holds_is_given_up_and_blocks_no_other(
+    world: World,
+) -> None:
+    layer, handlers = world.layer(Jobs()), Handlers()
+
+    @handlers.on(Job, retry=Retry(max_attempts=2, on_exhausted=lambda action, error: Done("fill")))
+    async def job(action: Job, attempt: Attempt) -> Done:
+        return Done("fill" if action.id == 1 else "small")
+
+    for id in range(5):
+        layer.apply(world.db, Order(id))
+    async with world.worker(layer, handlers):
+        await world.until(lambda: not list(layer.pending(world.db)))
+    (letter,) = layer.dead_letters(world.db)
+    assert (letter.id, letter.attempts) == (1, 2)
+    assert "ResultTooLarge" in letter.cause
+    assert sorted(id for id, _ in layer.view(world.db).results.items()) == [0, 2, 3, 4]
+
+
 class Longest(random.Random):
     """Draws the longest delay every time."""
 

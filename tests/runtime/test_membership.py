@@ -1,0 +1,148 @@
+"""The transactions by which workers agree, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from phasm_fdb import Layer, StaleLease
+from phasm_fdb.database.ranges import rows
+from phasm_fdb.database.transactional import run
+from phasm_fdb.runtime import Handlers
+from phasm_fdb.runtime.applying import apply_batch, bury_first
+from phasm_fdb.runtime.capabilities import Capabilities
+from phasm_fdb.runtime.firing import fire
+from phasm_fdb.runtime.lease import Lease
+from phasm_fdb.runtime.membership import Evicted, Presence, beat, claim, enter, evict, hand_over, leave
+from phasm_fdb.runtime.takeover import take_over
+from tests.runtime.machines import Append, Jobs, Order, Remind
+from tests.runtime.virtual import World, in_virtual_time
+
+PRESENCE = Presence(0, "w", ("Job",), ("Order",))
+
+
+def joined(world: World, layer: Layer, *sessions: bytes) -> None:
+    for session in sessions:
+        run(world.db, lambda tr, session=session: enter(layer.machinery, session, PRESENCE, tr))  # type: ignore[misc]
+
+
+def take(world: World, layer: Layer, session: bytes, *lanes: int) -> list[Lease]:
+    return run(world.db, lambda tr: claim(layer.machinery, session, lanes, tr))
+
+
+@in_virtual_time
+async def test_a_lane_is_claimed_from_nobody_or_from_who_is_gone_and_from_nobody_else(world: World) -> None:
+    layer = world.layer(Jobs())
+    joined(world, layer, b"a", b"b")
+    assert take(world, layer, b"a", 0, 1) == [Lease(0, 1, b"a"), Lease(1, 1, b"a")]
+    assert take(world, layer, b"b", 0, 1, 2) == [Lease(2, 1, b"b")]
+    run(world.db, lambda tr: leave(layer.keyspace, b"a", tr))
+    assert take(world, layer, b"b", 0, 1) == [Lease(0, 2, b"b"), Lease(1, 2, b"b")]
+
+
+@in_virtual_time
+async def test_lanes_that_the_layer_does_not_have_are_not_claimed(world: World) -> None:
+    layer = world.layer(Jobs(), lanes=2)
+    joined(world, layer, b"a")
+    assert [lease.lane for lease in take(world, layer, b"a", 0, 1, 2, 3)] == [0, 1]
+
+
+@in_virtual_time
+async def test_nothing_is_claimed_while_the_layer_is_to_be_resized(world: World) -> None:
+    layer = world.layer(Jobs())
+    joined(world, layer, b"a")
+    take(world, layer, b"a", 0)
+    assert not layer.resize(world.db, 4), "a lane is held"
+    assert take(world, layer, b"a", 1) == []
+    run(world.db, lambda tr: leave(layer.keyspace, b"a", tr))
+    joined(world, layer, b"b")
+    assert layer.resize(world.db, 4)
+    assert len(take(world, layer, b"b", *range(8))) == 4
+
+
+@in_virtual_time
+async def test_who_was_evicted_notices_and_can_claim_nothing(world: World) -> None:
+    layer = world.layer(Jobs())
+    joined(world, layer, b"a", b"b")
+    row = PRESENCE.encode()
+    assert run(world.db, lambda tr: evict(layer.keyspace, {b"a": row, b"b": b"it has changed"}, tr)) == [b"a"]
+    for refused in (
+        lambda tr: beat(layer.machinery, b"a", PRESENCE, tr),
+        lambda tr: claim(layer.machinery, b"a", [0], tr),
+    ):
+        with pytest.raises(Evicted):
+            run(world.db, refused)
+    assert set(run(world.db, lambda tr: beat(layer.machinery, b"b", PRESENCE, tr)).workers) == {b"b"}
+
+
+@in_virtual_time
+async def test_heartbeats_do_not_conflict_and_an_eviction_does(world: World) -> None:
+    layer = world.layer(Jobs())
+    joined(world, layer, b"a", b"b")
+    one, other = world.db.create_transaction(), world.db.create_transaction()
+    beat(layer.machinery, b"a", PRESENCE.next(), one)
+    beat(layer.machinery, b"b", PRESENCE.next(), other)
+    one.commit().wait()
+    other.commit().wait()
+    late = world.db.create_transaction()
+    beat(layer.machinery, b"a", PRESENCE.next().next(), late)
+    run(world.db, lambda tr: evict(layer.keyspace, {b"a": PRESENCE.next().encode()}, tr))
+    with pytest.raises(Exception, match="1020"):
+        late.commit().wait()
+
+
+@in_virtual_time
+async def test_a_lane_is_handed_over_by_its_holder_alone(world: World) -> None:
+    layer = world.layer(Jobs())
+    joined(world, layer, b"a", b"b")
+    (lease,) = take(world, layer, b"a", 0)
+
+    def stored() -> Lease:
+        return Lease.decode(0, world.db.create_transaction().get(layer.keyspace.lease(0)).wait().value)
+
+    run(world.db, lambda tr: hand_over(layer.keyspace, Lease(0, 0, b"a"), b"b", tr))
+    assert stored() == lease
+    run(world.db, lambda tr: hand_over(layer.keyspace, lease, b"b", tr))
+    assert stored() == Lease(0, 2, b"b")
+    run(world.db, lambda tr: hand_over(layer.keyspace, stored(), None, tr))
+    assert stored() == Lease(0, 2, None)
+
+
+STALE: dict[str, Callable[[Any, Any], Any]] = {
+    "applying inputs": lambda layer, tr: apply_batch(layer.machinery, _capabilities(layer), OLD, 10, 0.0, tr),
+    "burying an input": lambda layer, tr: bury_first(layer.machinery, _capabilities(layer), OLD, "why", 0.0, tr),
+    "firing timers": lambda layer, tr: fire(layer.machinery, OLD, 2**52, tr),
+    "taking over": lambda layer, tr: take_over(layer.machinery, OLD, 0, tr),
+}
+
+OLD = Lease(0, 1, b"a")
+
+
+def _capabilities(layer: Layer) -> Capabilities:
+    return Capabilities(layer.machinery.definition, Handlers())
+
+
+@pytest.mark.parametrize("what", STALE)
+def test_under_a_stale_token_nothing_is_done(what: str) -> None:
+    @in_virtual_time
+    async def test(world: World) -> None:
+        layer = world.layer(Jobs(), lanes=1)
+        joined(world, layer, b"a", b"b")
+        take(world, layer, b"a", 0)
+        for payload in (Order(1), Order(2, after=1.0), Remind(3, after=1.0)):
+            layer.apply(world.db, payload)
+        layer.submit(world.db, Append("k", "a"))
+        run(world.db, lambda tr: leave(layer.keyspace, b"a", tr))
+        take(world, layer, b"b", 0)
+        before = _content(world, layer)
+        with pytest.raises(StaleLease, match="lane 0 is no longer held under the token 1"):
+            run(world.db, lambda tr: STALE[what](layer, tr))
+        assert _content(world, layer) == before
+
+    test()
+
+
+def _content(world: World, layer: Layer) -> list[tuple[bytes, bytes]]:
+    return list(rows(world.db.create_transaction(), layer.keyspace.prefix, layer.keyspace.end))
