@@ -284,4 +284,5 @@ def run(argv: Sequence[str]) -> None:
         best = max(measured for _, measured in rates)
         body = [[count(size), count(measured), f"{best / measured:.2f}"] for size, measured in rates]
         table("Completed a second while so many are pending", ["pending", "actions/s", "slower by"], body)
-        _rivals.compare(Path(folder), options.actions // 4, whole)
+        if options.database is None:
+            _rivals.compare(Path(folder), options.actions // 4, whole)
