@@ -156,6 +156,19 @@ def test_a_snapshot_ends_with_the_window(store: SqliteStore, clock: ManualClock)
     assert result.code == 1007
 
 
+def test_an_older_version_ends_when_it_was_replaced_so_long_ago(store: SqliteStore, clock: ManualClock) -> None:
+    """Not when somebody asked for it: the history of it is deleted by then."""
+    old = put(store, a=b"old")
+    put(store, a=b"new")
+    clock.now += WINDOW_SECONDS - 1
+    snapshot = store.snapshot(old)
+    assert snapshot.get(b"a") == b"old"
+    clock.now += 2
+    with pytest.raises(FDBError) as caught:
+        snapshot.get(b"a")
+    assert caught.value.code == 1007
+
+
 def test_a_version_that_has_not_happened_is_refused(store: SqliteStore) -> None:
     put(store, a=b"1")
     newest = store.snapshot().version
