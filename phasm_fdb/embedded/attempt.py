@@ -161,6 +161,16 @@ class Attempt:
             self.size += 2 * len(key) + KEY_CONFLICT_SIZE
         return value
 
+    def stop_seeing_writes(self) -> None:
+        """From now on read the database alone.
+
+        FoundationDB keeps read conflicts beside the writes that it merges into reads, and commits without both when
+        that is switched off: what was added before is lost (fdbclient/ReadYourWrites, `commit`).
+        """
+        self.sees_writes = False
+        self._read_keys.clear()
+        self._read_ranges = IntervalSet()
+
     def knows(self, key: bytes) -> bool:
         """Whether the value at `key` is known without reading the database."""
         if self._writes is not None and self._writes.wrote(key) in (Wrote.CLEARED, Wrote.VALUE):

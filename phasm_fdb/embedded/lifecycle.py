@@ -199,7 +199,7 @@ class Lifecycle:
     def _disable_read_your_writes(self) -> None:
         if self._read_error is not None or not self._attempt.untouched:
             raise FDBError(INVALID_CALL)
-        self._attempt.sees_writes = False
+        self._attempt.stop_seeing_writes()
 
     def _count_snapshot_ryw(self, step: int) -> None:
         self._attempt.snapshot_reads_see_writes += step

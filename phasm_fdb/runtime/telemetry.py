@@ -49,7 +49,8 @@ class Telemetry:
         self._api = _instruments()
 
     def count(self, name: str, number: int = 1) -> None:
-        """Add to a counter."""
+        """Add to a declared counter; raises KeyError for any other name."""
+        COUNTERS[name]
         if number:
             self.counts[name] += number
             if self._api is not None:
