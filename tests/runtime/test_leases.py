@@ -243,3 +243,53 @@ async def test_a_lane_that_is_found_in_other_hands_is_dropped(world: World) -> N
         await aio.run(layer.apply, world.db, Order(1))
         await world.until(lambda: not list(layer.pending(world.db)))
     assert calls == [1]
+
+
+@in_virtual_time
+async def test_a_worker_that_cannot_make_its_heartbeats_starts_nothing_after_a_lease_time(world: World) -> None:
+    """Others may have judged it dead by then, although it can reach the database."""
+    layer, (handlers, calls) = world.layer(Jobs()), doing(world)
+    async with world.worker(layer, handlers, lease_seconds=2.0) as worker:
+        await world.until(lambda: len(worker.lanes) == 8)
+        counted, gate = worker._transact.counted, asyncio.Event()
+
+        async def without_heartbeats(body: Any, *args: Any) -> Any:
+            if body.__name__ == "beat":
+                await gate.wait()
+            return await counted(body, *args)
+
+        worker._transact.counted = without_heartbeats  # type: ignore[method-assign]
+        await asyncio.sleep(0.5)
+        await aio.run(layer.apply, world.db, Order(1))
+        await world.until(lambda: calls == [1], 1.0)
+        await asyncio.sleep(3.0)
+        await aio.run(layer.apply, world.db, Order(3))
+        await asyncio.sleep(20.0)
+        assert calls == [1]
+        gate.set()
+        await world.until(lambda: calls == [1, 3], 10.0)
+
+
+@in_virtual_time
+async def test_a_lane_that_a_slow_action_keeps_from_being_handed_over_goes_on(world: World) -> None:
+    layer, handlers, calls = world.layer(Jobs(), lanes=2), Handlers(), []
+
+    @handlers.on(Job)
+    async def job(action: Job, attempt: Attempt) -> Done:
+        calls.append(action.id)
+        await asyncio.sleep(1_000.0 if action.id < 20 else 0.1)
+        return Done()
+
+    first = world.worker(layer, handlers, "first", lease_seconds=2.0)
+    task = world.loop.create_task(first.run())
+    for id in range(20):
+        await aio.run(layer.apply, world.db, Order(id))
+    await world.until(lambda: len(calls) == 20)
+    async with world.worker(layer, handlers, "second", lease_seconds=2.0) as second:
+        await asyncio.sleep(5.0)
+        for id in range(20, 40):
+            await aio.run(layer.apply, world.db, Order(id))
+        await world.until(lambda: len(calls) == 40, 10.0)
+        await world.until(lambda: len(second.lanes) == len(first.lanes) == 1, 2_000.0, step=1.0)
+    first.stop()
+    await task

@@ -127,3 +127,12 @@ async def test_a_type_at_its_limit_does_not_stand_in_the_way_of_others(world: Wo
         await world.until(lambda: len(gauge.others) == 1, 5.0)
         assert sum(lane.window.loaded for lane in worker._lanes) <= 1_100, "and the window stays bounded"
         await world.until(lambda: len(gauge.begun) > 20, 60.0)
+
+
+@in_virtual_time
+async def test_a_slot_that_becomes_free_in_the_same_worker_is_used_at_once(world: World) -> None:
+    layer, gauge = world.layer(Jobs()), Gauge(world, Limit(concurrency=1), seconds=0.01)
+    async with world.worker(layer, gauge.handlers):
+        for id in range(40):
+            await aio.run(layer.apply, world.db, Order(id, slow=True))
+        assert await world.until(lambda: not list(layer.pending(world.db))) < 2.0
