@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -33,6 +34,24 @@ def test_read_your_writes_disable_comes_before_reads_and_writes(database: Any, a
     tr.set(at(b"k"), b"v")
     with fails(2000):
         tr.options.set_read_your_writes_disable()
+        tr.commit().wait()
+
+
+@pytest.mark.parametrize(("conflict_first", "committed"), [(True, True), (False, False)])
+def test_read_your_writes_disable_forgets_the_read_conflicts_before_it(
+    database: Any, at: Key, fails: Fails, conflict_first: bool, committed: bool
+) -> None:
+    """As recorded on a cluster; nothing to rely on, but an engine that differs would hide it."""
+    tr = database.create_transaction()
+    tr.get_read_version().wait()
+    if conflict_first:
+        tr.add_read_conflict_range(at(b"a"), at(b"f"))
+    tr.options.set_read_your_writes_disable()
+    if not conflict_first:
+        tr.add_read_conflict_range(at(b"a"), at(b"f"))
+    tr.set(at(b"z"), b"")
+    database[at(b"b")] = b"of another"
+    with contextlib.nullcontext() if committed else fails(1020):
         tr.commit().wait()
 
 
