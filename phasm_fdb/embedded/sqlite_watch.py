@@ -52,7 +52,7 @@ class Watches:
     def __init__(self, connections: Connections, poll_seconds: float | None) -> None:
         self._connections = connections
         self._lock = threading.Lock()
-        self._watched: dict[bytes, set[SqliteWatch]] = {}
+        self._watched: dict[bytes, dict[SqliteWatch, None]] = {}
         self._seen = 0
         self._poller = None if poll_seconds is None else HelperThread("phasm-watch", self.poll, poll_seconds)
 
@@ -64,7 +64,7 @@ class Watches:
             with self._lock:
                 if not self._watched:
                     self._seen = connection.execute(_LATEST).fetchone()[0]
-                self._watched.setdefault(key, set()).add(watch)
+                self._watched.setdefault(key, {})[watch] = None
             # A commit after this point finds the watch; one before it is found by this look.
             changed = self._changed(connection, (key,))
         except sqlite3.Error as error:
@@ -80,10 +80,10 @@ class Watches:
     def remove(self, watch: SqliteWatch) -> bool:
         """Forget a watch; False when it has fired, or was removed before."""
         with self._lock:
-            same_key = self._watched.get(watch.key, set())
+            same_key = self._watched.get(watch.key, {})
             if watch not in same_key:
                 return False
-            same_key.remove(watch)
+            del same_key[watch]
             if not same_key:
                 del self._watched[watch.key]
             return True
@@ -145,12 +145,12 @@ class Watches:
         missed = connection.execute(_OLDEST).fetchone()[0] > self._seen
         touched = [self._touched(None if missed else undo) for _, undo in newer]
         self._seen = newer[-1][0]
-        return self._changed(connection, set(chain.from_iterable(touched)))
+        return self._changed(connection, dict.fromkeys(chain.from_iterable(touched)))
 
     def _touched(self, keys: Collection[bytes] | None) -> list[bytes]:
-        """The watched ones of `keys`."""
+        """The watched ones of `keys`, in order: whoever waits for several is told in the same order every time."""
         with self._lock:
-            return list(self._watched) if keys is None else [key for key in keys if key in self._watched]
+            return list(self._watched) if keys is None else sorted(key for key in keys if key in self._watched)
 
     def _changed(self, connection: sqlite3.Connection, keys: Iterable[bytes]) -> list[SqliteWatch]:
         """The watches of `keys` that see another value than theirs."""

@@ -29,8 +29,8 @@ LIFTED = frozenset(
 )
 _BELOW_LIFTED = tuple(f"{name}." for name in sorted(LIFTED))
 
-#: Where machine code begins, seen from inside.
-ENTRY = "phasm_fdb.guard.definition"
+#: Where machine code begins, seen from inside; and the code of a workload, which the simulator guards too.
+ENTRIES = frozenset(("phasm_fdb.guard.definition", "phasm_fdb.simulation.guarding"))
 
 
 def judge(kind: str, call: str, caller: FrameType | None) -> None:
@@ -47,6 +47,9 @@ def judge(kind: str, call: str, caller: FrameType | None) -> None:
     watch = watched.get()
     culprit = machine_frame(caller)
     if watch is None or culprit is None:
+        return
+    if watch.refuse is not None:
+        watch.refuse(kind, call, f"{culprit.f_code.co_filename}:{culprit.f_lineno}")
         return
     door = DOORS[kind]
     message = (
@@ -67,7 +70,7 @@ def machine_frame(frame: FrameType | None) -> FrameType | None:
     found: FrameType | None = None
     while frame is not None:
         module = str(frame.f_globals.get("__name__", ""))
-        if module == ENTRY:
+        if module in ENTRIES:
             return found
         if module in LIFTED or module.startswith(_BELOW_LIFTED) or frame.f_code.co_name == "<module>":
             return None

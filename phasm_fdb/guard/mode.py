@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
@@ -25,10 +26,13 @@ class Watch:
     Attributes:
         mode: what to do about a way out.
         function: the machine's function, as messages name it: "Wallet.stf".
+        refuse: called, instead of what the mode says, with the kind of door, the call, and the place of it; for other
+            code than a machine's.
     """
 
     mode: Mode
     function: str
+    refuse: Callable[[str, str, str], None] | None = None
 
 
 #: Set while machine code runs. A context variable is neither seen by other threads nor by other asyncio tasks, and a

@@ -19,7 +19,7 @@ from phasm_fdb.runtime.keeper import Keeper
 from phasm_fdb.runtime.lane import Lane
 from phasm_fdb.runtime.lanes import Lanes
 from phasm_fdb.runtime.limit import Limiter
-from phasm_fdb.runtime.loading import Page, read_page, take_page
+from phasm_fdb.runtime.loading import read_pages, take_page
 from phasm_fdb.runtime.settler import Settler
 from phasm_fdb.runtime.settling import Ending
 from phasm_fdb.runtime.starting import Started, start
@@ -133,7 +133,7 @@ class Dispatcher:
             wanted.append(lane.window.wants_more(self._concurrency) and (lane.dirty or not lane.at_end))
             lane.dirty = False
         try:
-            pages = await self._transact(_read_pages, self._machinery, list(zip(lanes, wanted, strict=True)))
+            pages = await self._transact(read_pages, self._machinery, list(zip(lanes, wanted, strict=True)))
         except BaseException:
             for lane in lanes:
                 lane.dirty = True
@@ -295,10 +295,6 @@ class Dispatcher:
             due = [ms for ms in (lane.next_timer_ms, lane.window.next_due_ms()) if ms is not None]
             waits += [(ms - now_ms) / 1000 for ms in due if lane.is_working]
         return max(0.001, min(waits))
-
-
-def _read_pages(machinery: Machinery, lanes: list[tuple[Lane, bool]], tr: Any) -> list[Page]:
-    return [read_page(machinery, lane, wanted, tr) for lane, wanted in lanes]
 
 
 def _is_good(watch: Any) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fdb.tuple import Versionstamp
 
-from phasm_fdb.database.ranges import Row, rows
+from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.waiting import wait
 from phasm_fdb.keyspace import stamp_of
 from phasm_fdb.records import Progress, Record, tag_of
@@ -45,33 +46,86 @@ class Page:
     version: int = 0
 
 
-def read_page(machinery: Machinery, lane: Lane, wanted: bool, tr: Any) -> Page:
-    """Read the next page of a lane, and what waits in its timers and inbox, at one version.
+def read_pages(machinery: Machinery, lanes: Sequence[tuple[Lane, bool]], tr: Any) -> list[Page]:
+    """Read the next page of each lane, and what waits in its timers and inbox, at one version.
 
+    Everything is asked for before anything is waited for, so this takes one round trip however many lanes there are.
     Reads are snapshots: whatever is done about a row reads it again.
 
     Args:
-        wanted: whether there is room for more works.
+        lanes: the lanes, each with whether there is room for more of its works.
     """
-    reader, keys, number = tr.snapshot, machinery.keyspace, lane.lease.lane
-    page = Page(cursor=lane.cursor, at_end=lane.at_end)
-    dead = machinery.outbox.stillborn(reader)
-    if wanted:
-        read = list(rows(reader, lane.cursor, lane.end, limit=PAGE))
-        page.fresh = _works(machinery, reader, lane.lease, read, dead)
-        page.at_end = len(read) < PAGE
-        page.cursor = read[-1][0] + b"\0" if read else lane.cursor
-    for group in lane.window.hungry():
-        start = lane.window.resume[group]
-        read = list(rows(reader, start, lane.cursor, limit=PAGE)) if start < lane.cursor else []
-        more = read[-1][0] + b"\0" if len(read) == PAGE else None
-        page.skipped[group] = _works(machinery, reader, lane.lease, read, dead), more
-    for key, _ in rows(reader, *keys.timers(number), limit=1):
-        page.next_timer_ms = keys.timer_of(key)[1]
-    page.has_inputs = any(True for _ in rows(reader, *keys.inbox(number), limit=1))
-    page.watch = tr.watch(keys.signal(number)) if lane.watch is None else None
-    page.version = wait(tr.get_read_version())
-    return page
+    asked = [_Asked(machinery, lane, wanted, tr) for lane, wanted in lanes]
+    dead = machinery.outbox.stillborn(tr.snapshot)
+    version = wait(tr.get_read_version())
+    return [one.page(dead, version) for one in asked]
+
+
+class _Asked:
+    """The reads of one lane, under way."""
+
+    def __init__(self, machinery: Machinery, lane: Lane, wanted: bool, tr: Any) -> None:
+        reader, keys, number = tr.snapshot, machinery.keyspace, lane.lease.lane
+        self._keys = keys
+        self._lane = lane
+        self._fresh = _Span(machinery, reader, lane, lane.cursor, lane.end) if wanted else None
+        self._skipped = {
+            group: _Span(machinery, reader, lane, lane.window.resume[group], lane.cursor)
+            for group in lane.window.hungry()
+        }
+        self._timers = rows(reader, *keys.timers(number), limit=1)
+        self._inbox = rows(reader, *keys.inbox(number), limit=1)
+        self._watch = tr.watch(keys.signal(number)) if lane.watch is None else None
+
+    def page(self, dead: set[Versionstamp], version: int) -> Page:
+        """What was read, once it is there."""
+        page = Page(cursor=self._lane.cursor, at_end=self._lane.at_end, watch=self._watch, version=version)
+        if self._fresh is not None:
+            page.fresh, after = self._fresh.works(dead)
+            page.at_end = after is None
+            page.cursor = after or self._fresh.reached
+        page.skipped = {group: span.works(dead) for group, span in self._skipped.items()}
+        for key, _ in self._timers:
+            page.next_timer_ms = self._keys.timer_of(key)[1]
+        page.has_inputs = any(True for _ in self._inbox)
+        return page
+
+
+class _Span:
+    """A part of a lane's outbox, with the progress of the actions in it.
+
+    Each progress row belongs to an outbox row, so as many of the former as there may be of the latter are enough.
+
+    Attributes:
+        reached: the key behind the last row, once `works` has been called.
+    """
+
+    def __init__(self, machinery: Machinery, reader: Any, lane: Lane, begin: bytes, end: bytes) -> None:
+        self._lease = lane.lease
+        self.reached = begin
+        first, last = machinery.keyspace.progress(lane.lease.lane)
+        beyond = len(machinery.keyspace.lane(lane.lease.lane)[0])
+        self._rows = rows(reader, begin, end, limit=PAGE)
+        self._progress = rows(reader, first + begin[beyond:], last, limit=PAGE)
+
+    def works(self, dead: set[Versionstamp]) -> tuple[list[Work], bytes | None]:
+        """The works, and where to read on; None if that was all."""
+        read = list(self._rows)
+        progress = {stamp_of(key): value for key, value in self._progress}
+        works = []
+        for key, value in read:
+            stamp = stamp_of(key)
+            if stamp not in dead:
+                works.append(_work(self._lease, key, stamp, Record.decode(value), progress.get(stamp)))
+        if read:
+            self.reached = read[-1][0] + b"\0"
+        return works, self.reached if len(read) == PAGE else None
+
+
+def _work(lease: Lease, key: bytes, stamp: Versionstamp, record: Record, progress_row: bytes | None) -> Work:
+    progress = Progress() if progress_row is None else Progress.decode(progress_row)
+    tag = tag_of(record.raw if progress.instead is None else progress.instead)
+    return Work(lease, key, stamp, record.packed(stamp), tag, record.packed_key, progress)
 
 
 def take_page(lane: Lane, page: Page, now: float) -> None:
@@ -95,20 +149,3 @@ def _resume(lane: Lane, group: Group, works: list[Work], more: bytes | None) -> 
             return
     if more is not None:
         lane.window.resume[group] = more
-
-
-def _works(machinery: Machinery, reader: Any, lease: Lease, read: list[Row], dead: set[Versionstamp]) -> list[Work]:
-    if not read:
-        return []
-    begin = machinery.keyspace.progress_row(lease.lane, stamp_of(read[0][0]))
-    end = machinery.keyspace.progress_row(lease.lane, stamp_of(read[-1][0])) + b"\0"
-    progress = {stamp_of(key): Progress.decode(value) for key, value in rows(reader, begin, end)}
-    works = []
-    for key, value in read:
-        stamp = stamp_of(key)
-        if stamp not in dead:
-            record = Record.decode(value)
-            so_far = progress.get(stamp, Progress())
-            tag = tag_of(record.raw if so_far.instead is None else so_far.instead)
-            works.append(Work(lease, key, stamp, record.packed(stamp), tag, record.packed_key, so_far))
-    return works

@@ -57,6 +57,8 @@ class Choice:
 
 #: The choice to execute an operation at all; its value says when, by which client and how.
 EXECUTE = "execute"
+#: The choice of a client to come once more and find that the run has enough operations.
+LEAVE = "leave"
 
 
 class Choices:
@@ -108,11 +110,11 @@ class Choices:
         return self._planned.get((who, what), {})
 
     def planned_operations(self) -> list[Choice]:
-        """The operations that are to be executed, in the order of their numbers."""
+        """What clients are to do: the operations, in the order of their numbers, and when each client leaves."""
         operations = [
             Choice(who, what, index, value)
             for (who, what), values in self._planned.items()
-            if what == EXECUTE
+            if what in (EXECUTE, LEAVE)
             for index, value in values.items()
         ]
         return sorted(operations, key=lambda choice: int(choice.who.rpartition(" ")[2]))

@@ -36,11 +36,13 @@ class Operation:
         number: of the operation; it is the request id too.
         at: when it is sent, in seconds of the run.
         mode: "apply", "submit" or "call".
+        leaves: it is not sent: the client finds that the run has enough of them.
     """
 
     number: int
     at: float
     mode: str
+    leaves: bool = False
 
     @property
     def who(self) -> str:

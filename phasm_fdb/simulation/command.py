@@ -6,43 +6,124 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NoReturn
 
+from phasm_fdb.simulation.aftermath import investigate
+from phasm_fdb.simulation.coverage import Coverage
+from phasm_fdb.simulation.faults import KINDS, parse
+from phasm_fdb.simulation.fleet import Mission, fly
 from phasm_fdb.simulation.loading import WorkloadNotFound, load_workload
+from phasm_fdb.simulation.progress import shown
+from phasm_fdb.simulation.report import report
 from phasm_fdb.simulation.result import Result
-from phasm_fdb.simulation.sweep import sweep
+from phasm_fdb.simulation.runner import simulate
+from phasm_fdb.simulation.saving import NotAProgram, load
+from phasm_fdb.simulation.settings import DEFAULT_OPS
+from phasm_fdb.simulation.steps import steps
+from phasm_fdb.simulation.workload import Workload
 
 HELD, VIOLATED, USAGE = 0, 1, 2
-DEFAULT_OPS = 1000
 
 
 class _Usage(ValueError):
     """The arguments are wrong; the message, one line, says how."""
 
 
-def main(arguments: Sequence[str], program: str, default_workload: str | None = None) -> int:
+def main(
+    arguments: Sequence[str],
+    program: str,
+    default_workload: str | None = None,
+    scenarios: Mapping[str, str] | None = None,
+) -> int:
     """Simulate a workload and print how it went.
 
     Args:
         arguments: what follows the program on the command line.
         program: how the user called it, for the command that shows a violation again.
         default_workload: what to simulate where none is named.
+        scenarios: workloads that have a short name.
 
     Returns:
         The exit status: 0 everything held, 1 something was violated, 2 the arguments are wrong.
     """
     try:
-        options = _parser(program, default_workload).parse_args(arguments)
+        options = _parser(program, default_workload, scenarios or {}).parse_args(arguments)
+        if options.replay is not None:
+            return _replay(options)
+        if options.workload is None:
+            raise _Usage("name a workload, MODULE:WORKLOAD, or a file to --replay (see --help)")
+        named = options.workload
+        options.workload = (scenarios or {}).get(named, named)
         workload = load_workload(options.workload)
-    except (_Usage, WorkloadNotFound) as error:
+    except (_Usage, WorkloadNotFound, NotAProgram) as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         return USAGE
-    result = sweep(workload, seed=options.seed, seeds=options.seeds, ops=options.ops, seconds=options.time)
+    return _sweep(options, workload, f"{program} {shlex.quote(named)}")
+
+
+def _sweep(options: argparse.Namespace, workload: Callable[[], Workload], command: str) -> int:
+    """Run the seeds."""
+    coverage = Coverage()
+    mission = Mission(
+        options.workload,
+        seed=options.seed,
+        seeds=options.seeds,
+        seconds=options.time,
+        ops=options.ops,
+        workers=options.workers,
+        faults=options.faults,
+        keep_events=options.report is not None,
+        jobs=options.jobs,
+    )
+    with shown(options.seeds, is_wanted=not options.json) as tell:
+
+        def look(result: Result) -> None:
+            tell(result)
+            coverage.add(result.events)
+
+        result = fly(mission, look)
     if options.json:
         print(json.dumps(result.as_dict()))
     else:
-        _print(result, f"{program} {shlex.quote(options.workload)}", options.ops)
+        _print(result, command, options.ops)
+    chosen = _look_closer(options, workload, result)
+    if options.report is not None:
+        options.report.write_text(report(chosen, options.workload, result, coverage))
+    return HELD if result.held else VIOLATED
+
+
+def _look_closer(options: argparse.Namespace, workload: Callable[[], Workload], result: Result) -> Result:
+    """The run to show in a report: the first that failed, as short as it could be made, else the first seed's."""
+    seed = next((one.seed for one in result.violations if one.is_of_a_run), None)
+    given = {"ops": options.ops, "workers": options.workers, "faults": options.faults}
+    wanted = options.report is not None or not options.json
+    if seed is None or not wanted:
+        return simulate(workload, seed=options.seed, keep_events=True, **given) if options.report else result
+    failing = simulate(workload, seed=seed, keep_events=True, **given)
+    if options.no_shrink:
+        return failing
+    finding = investigate(workload, options.workload, failing)
+    if not options.json:
+        print(f"\nseed {seed}: {finding.text()}")
+        if finding.reproduced:
+            program, test = finding.save()
+            print(f"saved as {program}, and as a test in {test}")
+    return finding.run if finding.reproduced else failing
+
+
+def _replay(options: argparse.Namespace) -> int:
+    """Play a saved run, and tell it in steps."""
+    saved = load(options.replay)
+    result = saved.play(keep_events=True)
+    if options.json:
+        print(json.dumps(result.as_dict()))
+    else:
+        print(steps(result))
+        print(f"digest {result.digest}: " + ("everything held" if result.held else "violated, as you see"))
+    if options.report is not None:
+        options.report.write_text(report(result, saved.workload))
     return HELD if result.held else VIOLATED
 
 
@@ -56,14 +137,20 @@ class _Parser(argparse.ArgumentParser):
         raise _Usage(f"{message} (see --help)")
 
 
-def _parser(program: str, default_workload: str | None) -> argparse.ArgumentParser:
-    parser = _Parser(prog=program, description="Simulate a machine with random inputs, results and crashes.")
+def _parser(program: str, default_workload: str | None, scenarios: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=program,
+        description="Simulate a machine: workers, clients, database and outside world on virtual time, with faults.",
+        epilog=f"Faults: {', '.join(KINDS)}.",
+    )
     parser.add_argument(
         "workload",
         metavar="MODULE:WORKLOAD",
-        nargs="?" if default_workload else None,
+        nargs="?",
         default=default_workload,
-        help="what to simulate; the module may lie in the current folder" + _default(default_workload),
+        help="what to simulate; the module may lie in the current folder"
+        + (f"; or one of {', '.join(scenarios)}" if scenarios else "")
+        + _default(default_workload),
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the first seed" + _default(0))
     parser.add_argument("--seeds", type=_count, metavar="N", help="how many seeds, one after the other" + _default(1))
@@ -71,8 +158,29 @@ def _parser(program: str, default_workload: str | None) -> argparse.ArgumentPars
         "--ops", type=_count, default=DEFAULT_OPS, metavar="N", help="operations of each run" + _default(DEFAULT_OPS)
     )
     parser.add_argument("--time", type=_seconds, metavar="SECONDS", help="take new seeds for so long, up to --seeds")
+    parser.add_argument(
+        "--workers", type=_count, metavar="N", help="how many workers (default: as the seed says, 1 to 4)"
+    )
+    parser.add_argument(
+        "--faults",
+        type=_faults,
+        default="default",
+        metavar="none|default|heavy|KIND=P,...",
+        help="which faults, with their probability at one decision" + _default("default"),
+    )
+    parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="how many processes" + _default(1))
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="play a saved run instead, and tell it in steps")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write a report, one HTML file")
+    parser.add_argument("--no-shrink", action="store_true", help="leave a failing run as long as it is")
     return parser
+
+
+def _faults(text: str) -> str | dict[str, float]:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _default(value: object) -> str:

@@ -63,6 +63,11 @@ def _number(chance: random.Random) -> int:
     return chance.randrange(2**16)
 
 
+def _share(chance: random.Random) -> float:
+    """How much of something was written."""
+    return round(chance.random() * 0.999, 6)
+
+
 #: Every kind, by its name.
 KINDS: Mapping[str, Kind] = {
     # Commits
@@ -94,7 +99,9 @@ KINDS: Mapping[str, Kind] = {
     "call fails": Kind("an outside call fails before it has had an effect", 0.02),
     "result lost": Kind("an outside call has had its effect, and its result is lost", 0.02),
     "call repeated": Kind("an outside call arrives twice", 0.02),
-    "completion repeated": Kind("a result is delivered again by somebody else", 0.02),
+    "completion repeated": Kind(
+        "a result is delivered by somebody else too", 0.02, _some_seconds
+    ),
     "crash before call": Kind("a worker dies before an outside call", 0.003),
     "crash after call": Kind("a worker dies after an outside call, with its result", 0.003),
     # Workers (once a second each)
@@ -110,7 +117,7 @@ KINDS: Mapping[str, Kind] = {
     # Order
     "schedule": Kind("not the first of the ready callbacks runs", 0.05, _number),
     # The embedded file
-    "torn tail": Kind("the machine dies, and the end of the file's log is torn", 0.02, _number),
+    "torn tail": Kind("the power fails in the middle of a commit, which is torn", 0.002, _share),
 }
 
 #: With these kinds a worker may die.
@@ -186,10 +193,7 @@ class Faults:
         """Where an actor decides about a kind of fault; None if it never happens to it."""
         if self.have_stopped:
             return None
-        if self._choices.is_played:
-            if not self._choices.plan_of(who, kind):
-                return None
-        elif not self._probabilities.get(kind):
+        if not self._probabilities.get(kind) and not self._choices.plan_of(who, kind):
             return None
         site = self._choices.site(who, kind, self._probabilities.get(kind, 0.0), KINDS[kind].draw)
         self._sites.append(site)

@@ -14,11 +14,13 @@ from fdb.tuple import Versionstamp
 from phasm_fdb.actions import Actions, Tracked
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.deciding import space_of
+from phasm_fdb.embedded.database import Database
 from phasm_fdb.embedded.store import Snapshot, Store
 from phasm_fdb.keys import pack_element
 from phasm_fdb.layer import Layer
 from phasm_fdb.machine import StateMachine
 from phasm_fdb.outbox import TransactionStamps
+from phasm_fdb.records import Record
 from phasm_fdb.simulation.commit import SnapshotReader
 from phasm_fdb.simulation.workload import Workload
 
@@ -29,7 +31,7 @@ class Inspector:
     """The stored layer of a run, as it is now or at a snapshot."""
 
     def __init__(self, workload: Workload, store: Store) -> None:
-        self.layer = Layer(make_machine(workload), SUBSPACE)
+        self.layer = Layer(make_machine(workload), SUBSPACE, guard="error")
         self.machinery = self.layer.machinery
         self.definition = self.machinery.definition
         self.keyspace = self.machinery.keyspace
@@ -66,11 +68,22 @@ class Inspector:
         lanes = self.machinery.meta.peek(Staged(SnapshotReader(reader.snapshot))).lanes
         return [one.tracked for one in self.machinery.outbox.pending(reader, lanes)]
 
+    def last_due(self) -> float:
+        """When, in seconds since the epoch, the last timer is due that was set by the machine, and not by a retry."""
+        begin = self.keyspace.all_timers
+        rows = self.snapshot().range(begin, begin + b"\xff", 2**62, False)
+        due = (self.keyspace.timer_of(row)[1] for row, value in rows if Record.decode(value).progress is None)
+        return max(due, default=0) / 1000
+
     def restored(self, at: Snapshot | None = None) -> dict[bytes, Tracked[Any]]:
         """What the machine's `restore` names, by packed id."""
         emitted = Actions(sys.maxsize, self.definition.check_action)
         self.definition.restore(self.state("restore", at), emitted)
         return {pack_element(action.id): action for action in emitted.tracked}
+
+    def database(self) -> Database:
+        """A handle on the store, which nothing happens to."""
+        return Database(self._store)
 
     def is_empty(self, *sections: tuple[bytes, bytes]) -> bool:
         """Whether none of these ranges has a row."""

@@ -15,6 +15,7 @@ from phasm_fdb.errors import FDBError
 from phasm_fdb.simulation.choices import Site, Value
 from phasm_fdb.simulation.commit import StfRun
 from phasm_fdb.simulation.faults import Faults
+from phasm_fdb.simulation.file_store import FileStore
 from phasm_fdb.simulation.process import Process
 from phasm_fdb.simulation.server import Server
 
@@ -29,7 +30,7 @@ NOT_COMMITTED = 1020
 _OF_SNAPSHOTS = ("1009", "1037", "1213")
 _OF_READS = ("1007", "read slow", "switch", "crash at read")
 _OF_COMMITS = (
-    *("crash before commit", "1020", "1021 done", "1021 lost", "1021 elsewhere", "1039", "1031"),
+    *("torn tail", "crash before commit", "1020", "1021 done", "1021 lost", "1021 elsewhere", "1039", "1031"),
     *("commit slow", "answer slow", "crash after commit"),
 )
 _OF_WATCHES = ("1032", "watch lost", "watch spurious", "watch late")
@@ -55,12 +56,15 @@ class Link:
     def _plan(self, who: str) -> None:
         kinds = (*_OF_SNAPSHOTS, *_OF_READS, *_OF_COMMITS, *_OF_WATCHES)
         self._sites = {kind: site for kind in kinds if (site := self._faults.site(who, kind)) is not None}
+        if not isinstance(self.server.store, FileStore):
+            self._sites.pop("torn tail", None)
         self._snapshot_sites = [(int(kind), self._sites[kind]) for kind in _OF_SNAPSHOTS if kind in self._sites]
         self._commit_faulty = any(kind in self._sites for kind in _OF_COMMITS)
         self.reads_faulty = any(kind in self._sites for kind in _OF_READS)
 
     def begin(self, who: str) -> None:
         """From now on decide for another actor: the client that uses this link executes another operation."""
+        self._unknown = "", 0
         if self._faults.is_played:
             self._plan(who)
         else:
@@ -90,6 +94,10 @@ class Link:
             return
         if not self._commit_faulty:
             done(self.server.commit(request, self.process.name, self.runs))
+            return
+        torn = self.decide("torn tail")
+        if torn is not None:
+            self.server.lose_power(request, float(torn))
             return
         if self.decide("crash before commit") is not None:
             self.process.crash("before a commit")
@@ -164,7 +172,19 @@ class Link:
 class _Flight:
     """A commit on its way to the server, and its answer on the way back."""
 
-    __slots__ = ("_back", "_done", "_link", "_request", "_runs", "answer", "dies", "is_answered", "is_lost", "outcome")
+    __slots__ = (
+        "_back",
+        "_done",
+        "_link",
+        "_power",
+        "_request",
+        "_runs",
+        "answer",
+        "dies",
+        "is_answered",
+        "is_lost",
+        "outcome",
+    )
 
     def __init__(self, link: Link, request: CommitRequest, runs: Sequence[StfRun], done: CommitDone) -> None:
         self._link = link
@@ -172,6 +192,7 @@ class _Flight:
         self._runs = runs
         self._done = done
         self._back = 0.0
+        self._power = link.server.power
         self.is_answered = False
         self.answer: FDBError | None = None
         self.outcome: Committed | FDBError | None = None
@@ -207,7 +228,7 @@ class _Flight:
 
     def _commit(self) -> None:
         request, self._request = self._request, None
-        if request is not None and not self.is_lost:
+        if request is not None and not self.is_lost and self._power == self._link.server.power:
             self.outcome = self._link.server.commit(request, self._link.process.name, self._runs)
 
     def _answer(self) -> None:

@@ -81,7 +81,40 @@ class Handle:
         return self._context
 
 
-class SimulatedLoop(asyncio.AbstractEventLoop):
+def _refused(name: str, what: str) -> Callable[..., Any]:
+    def refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise OutsideSimulation(
+            f"loop.{name}() is called{place_outside()}: there are no real {what} in a simulation; "
+            "describe the call as a tracked action, and let the workload's `perform` answer it"
+        )
+
+    refuse.__name__ = refuse.__qualname__ = name
+    refuse.__doc__ = f"Raises OutsideSimulation: there are no real {what}."
+    return refuse
+
+
+_REAL = {
+    "sockets": (
+        *("create_connection", "create_server", "create_unix_connection", "create_unix_server", "start_tls"),
+        *("create_datagram_endpoint", "sendfile", "connect_accepted_socket", "getaddrinfo", "getnameinfo"),
+        *("sock_recv", "sock_recv_into", "sock_recvfrom", "sock_recvfrom_into", "sock_sendall", "sock_sendto"),
+        *("sock_connect", "sock_accept", "sock_sendfile"),
+    ),
+    "files": ("add_reader", "remove_reader", "add_writer", "remove_writer", "connect_read_pipe", "connect_write_pipe"),
+    "processes": ("subprocess_shell", "subprocess_exec"),
+    "signals": ("add_signal_handler", "remove_signal_handler"),
+    "threads": ("set_default_executor",),
+}
+
+#: asyncio's loop with all of that refused. It is made here because the loop is abstract as long as a method is missing.
+_Unreal: Any = type(
+    "_Unreal",
+    (asyncio.AbstractEventLoop,),
+    {name: _refused(name, what) for what, names in _REAL.items() for name in names},
+)
+
+
+class SimulatedLoop(_Unreal):  # type: ignore[misc]
     """The loop.
 
     Args:
@@ -98,6 +131,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.holds: Callable[[contextvars.Context], list[Handle] | None] | None = None
         self.created: Callable[[asyncio.Task[Any]], None] | None = None
         self.failed: Callable[[BaseException], None] | None = None
+        self._elsewhere = contextvars.Context()
         self._now = 0.0
         self._ready: deque[Handle] = deque()
         self._timers: list[tuple[float, int, Handle]] = []
@@ -120,7 +154,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     # ---------------------------------------------------------------------------------------- callbacks
 
-    def call_soon(  # type: ignore[override]
+    def call_soon(
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> Handle:
         """Run `callback(*args)` when it is its turn."""
@@ -128,24 +162,24 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._ready.append(handle)
         return handle
 
-    def call_soon_threadsafe(  # type: ignore[override]
+    def call_soon_threadsafe(
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> Handle:
-        """The same; raises OutsideSimulation in any other thread."""
+        """The same in a context of nobody's, as a thread would call it; raises OutsideSimulation if a real one does."""
         if threading.get_ident() != self._thread:
             raise OutsideSimulation(
                 f"a real thread calls into the simulation{place_outside()}: "
                 "run the work as a coroutine, or as a plain handler, which the simulation runs by itself"
             )
-        return self.call_soon(callback, *args, context=context)
+        return self.call_soon(callback, *args, context=self._elsewhere if context is None else context)
 
-    def call_later(  # type: ignore[override]
+    def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> Handle:
         """Run it after so many virtual seconds."""
         return self.call_at(self._now + delay, callback, *args, context=context)
 
-    def call_at(  # type: ignore[override]
+    def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> Handle:
         """Run it at a time of this loop."""
@@ -176,9 +210,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             self.created(task)
         return task
 
-    def run_in_executor(  # type: ignore[override]
-        self, executor: Any, func: Callable[..., T], *args: Any
-    ) -> asyncio.Future[T]:
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         """Run a plain function as a task: its waits for the database suspend it, and nothing else does.
 
         Args:
@@ -307,33 +339,3 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         logger.error("%s: %r", context.get("message"), error)
         if error is not None and self.failed is not None:
             self.failed(error)
-
-
-def _refused(name: str, what: str) -> Callable[..., Any]:
-    def refuse(self: SimulatedLoop, *args: Any, **kwargs: Any) -> Any:
-        raise OutsideSimulation(
-            f"loop.{name}() is called{place_outside()}: there are no real {what} in a simulation; "
-            "describe the call as a tracked action, and let the workload's `perform` answer it"
-        )
-
-    refuse.__name__ = refuse.__qualname__ = name
-    refuse.__doc__ = f"Raises OutsideSimulation: there are no real {what}."
-    return refuse
-
-
-_REAL = {
-    "sockets": (
-        *("create_connection", "create_server", "create_unix_connection", "create_unix_server", "start_tls"),
-        *("create_datagram_endpoint", "sendfile", "connect_accepted_socket", "getaddrinfo", "getnameinfo"),
-        *("sock_recv", "sock_recv_into", "sock_recvfrom", "sock_recvfrom_into", "sock_sendall", "sock_sendto"),
-        *("sock_connect", "sock_accept", "sock_sendfile"),
-    ),
-    "files": ("add_reader", "remove_reader", "add_writer", "remove_writer", "connect_read_pipe", "connect_write_pipe"),
-    "processes": ("subprocess_shell", "subprocess_exec"),
-    "signals": ("add_signal_handler", "remove_signal_handler"),
-    "threads": ("set_default_executor",),
-}
-
-for _what, _names in _REAL.items():
-    for _name in _names:
-        setattr(SimulatedLoop, _name, _refused(_name, _what))

@@ -17,15 +17,19 @@ from phasm_fdb.runtime import Attempt, Handlers, Retry
 from phasm_fdb.runtime.handlers import members
 from phasm_fdb.simulation.choices import Site, Value
 from phasm_fdb.simulation.faults import Faults
-from phasm_fdb.simulation.loop import SimulatedLoop
+from phasm_fdb.simulation.guarding import guard_handlers, guarded
+from phasm_fdb.simulation.loop import OutsideSimulation, SimulatedLoop
 from phasm_fdb.simulation.process import Process
 from phasm_fdb.simulation.trace import WORLD, Trace, column_of
 from phasm_fdb.simulation.workload import Workload
 
-#: How long a call takes at rest: time has to pass, or a machine that never rests would keep it from passing.
-SECONDS_AT_REST = 0.01
+#: How long a call takes by itself: time has to pass, or a machine that never rests would keep it from passing.
+CALL_SECONDS = 0.001
 
-_KINDS = ("call slow", "call fails", "result lost", "call repeated", "crash before call", "crash after call")
+_KINDS = (
+    *("call slow", "call fails", "result lost", "call repeated", "crash before call", "crash after call"),
+    "completion repeated",
+)
 
 
 class OutsideError(Exception):
@@ -61,6 +65,8 @@ class OutsideWorld:
         failed: told of what must not happen: the run is over then.
 
     Attributes:
+        watcher: looks at every call, once it is set.
+        deliver_again: has a result delivered once more, after so many seconds, by somebody else than the worker.
         by_key: every call, by idempotency key.
         answered: how many calls were answered.
     """
@@ -86,6 +92,7 @@ class OutsideWorld:
         self._takes_key = len(inspect.signature(workload.perform).parameters) > 2
         self._calls: dict[int, int] = {}
         self.watcher: Watcher | None = None
+        self.deliver_again: Callable[[Any, Any, float], None] = lambda id, result, seconds: None
         self.by_key: dict[str, Called] = {}
         self.answered = 0
 
@@ -97,16 +104,15 @@ class OutsideWorld:
             without: leave out the handler of this tracked action type (modulo how many), as an older version might.
         """
         caller = Caller(self, process, {kind: self._faults.site(who, kind) for kind in _KINDS})
-        own = getattr(self._workload, "handlers", None)
+        own = self._workload.handlers(caller.call)
         if own is not None:
-            made: Handlers = own(caller.call)
-            return made
+            return guard_handlers(own, self._failed)
         handlers = Handlers()
         tracked = members(self._definition.tracked.type)
         left_out = None if without is None or len(tracked) < 2 else tracked[without % len(tracked)]
         for type_ in tracked:
             if type_ is not left_out:
-                handlers.on(type_, retry=Retry(first_delay=0.1, max_delay=5.0))(caller.call)
+                handlers.on(type_, retry=Retry(first_delay=0.1, max_delay=30.0))(caller.call)
         for type_ in members(self._definition.untracked.type):
             handlers.on(type_)(caller.notice)
         return handlers
@@ -122,7 +128,8 @@ class OutsideWorld:
         if called.id != packed:
             self._failed(
                 InvariantViolation(
-                    f"idempotency key: {attempt.idempotency_key} came with the id {attempt.id!r}, before with another"
+                    f"idempotency key: {attempt.idempotency_key} came with the id {attempt.id!r}, "
+                    "and with another before"
                 )
             )
         if self.watcher is not None:
@@ -137,9 +144,9 @@ class OutsideWorld:
         chance = self._chance_of(action)
         try:
             if self._takes_key:
-                return self._workload.perform(chance, action, attempt)  # type: ignore[call-arg]
-            return self._workload.perform(chance, action)
-        except (AssertionError, InvariantViolation, NotImplementedError) as error:
+                return guarded("perform", self._workload.perform, chance, action, attempt)  # type: ignore[call-arg]
+            return guarded("perform", self._workload.perform, chance, action)
+        except (AssertionError, InvariantViolation, NotImplementedError, OutsideSimulation) as error:
             self._failed(error)
             raise
 
@@ -149,11 +156,6 @@ class OutsideWorld:
         count = self._calls[content] = self._calls.get(content, 0) + 1
         self._chance.seed((content << 32) | count)
         return self._chance
-
-    @property
-    def seconds(self) -> float:
-        """How long a call takes by itself."""
-        return SECONDS_AT_REST if self._faults.have_stopped else 0.0
 
 
 class Caller:
@@ -190,6 +192,9 @@ class Caller:
         if self._decide("call repeated") is not None:
             self._perform(called, action, attempt, event)
         await self._way_back()
+        again = self._decide("completion repeated")
+        if again is not None:
+            world.deliver_again(attempt.id, result, float(again))
         return result
 
     def _perform(self, called: Called, action: Any, attempt: Attempt, event: int | None) -> Any:
@@ -214,9 +219,7 @@ class Caller:
         if self._decide("crash before call") is not None:
             self._process.crash("before an outside call")
             await asyncio.sleep(0)
-        seconds = self._decide("call slow")
-        if seconds is not None or self._world.seconds:
-            await asyncio.sleep(float(seconds or self._world.seconds))
+        await asyncio.sleep(CALL_SECONDS + float(self._decide("call slow") or 0.0))
         if self._decide("call fails") is not None:
             raise OutsideError("the call did not arrive")
 

@@ -58,6 +58,7 @@ class Park:
         self.world = OutsideWorld(workload, inspector.definition, settings.seed, loop, trace, faults, failed)
         self._chance = stream(settings.seed, "processes")
         self._processes: list[Process] = []
+        server.died = self._lose_power
 
     def now(self) -> float:
         """The true time, in seconds since the epoch."""
@@ -77,6 +78,12 @@ class Park:
         self._processes.append(process)
         return process
 
+    def _lose_power(self) -> None:
+        """Everything dies at once."""
+        for process in self._processes:
+            if process.is_busy:
+                process.crash("as the power fails")
+
     async def end(self) -> None:
         """End all processes."""
         for process in self._processes:
@@ -87,6 +94,10 @@ class Park:
     def link(self, process: Process, who: str) -> Link:
         """A process's way to the store."""
         return Link(self.server, process, self.faults, who)
+
+    def good_link(self, process: Process) -> Link:
+        """One on which no fault happens."""
+        return Link(self.server, process, Faults(self.choices, {}), process.name)
 
     def database(self, link: Link) -> SimulatedDatabase:
         """A process's database handle."""
@@ -102,6 +113,8 @@ class Park:
             make_machine(self.workload) if machine is None else machine,
             SUBSPACE,
             lanes=self.settings.lanes,
+            journal=self.settings.journal,
+            guard="error",
             clock=clock,
             monotonic=self.loop.time,
             token_bytes=self._new_chance().randbytes,

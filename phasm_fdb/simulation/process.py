@@ -36,7 +36,7 @@ class Process:
         self.held: list[Handle] = []
         self._is_paused = False
         self._died = died
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], None] = {}  # a set has no order, and so would not repeat itself
         self._ended = asyncio.Event()
         self._ended.set()
 
@@ -90,13 +90,13 @@ class Process:
             await self._ended.wait()
 
     def _adopt(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._task_ended)
         if self.is_dead:
             task.cancel()
 
     def _task_ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if not task.cancelled():
             task.exception()  # whoever awaits it has it; and of a dead process nobody asks
         if not self._tasks:

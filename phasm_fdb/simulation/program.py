@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from phasm_fdb.simulation.choices import EXECUTE, Choice, Choices
+from phasm_fdb.simulation.choices import EXECUTE, LEAVE, Choice, Choices
 from phasm_fdb.simulation.client import Operation
 from phasm_fdb.simulation.settings import APPLY, CALL, SUBMIT, Settings
 
@@ -42,13 +42,13 @@ class Program:
             if choice is None:
                 return None
             number = int(choice.who.rpartition(" ")[2])
-            return Operation(number, float(choice.value["at"]), str(choice.value["mode"]))
+            return Operation(number, float(choice.value["at"]), str(choice.value["mode"]), choice.what == LEAVE)
         return self._draw(now)
 
-    def started(self, operation: Operation, client: int) -> None:
-        """An operation is executed: only then is it one of the run's choices."""
+    def started(self, operation: Operation, client: int, leaves: bool) -> None:
+        """Note what a client does: it executes an operation, or finds that there have been enough."""
         value = {"client": client, "at": operation.at, "mode": operation.mode}
-        self._choices.take(Choice(operation.who, EXECUTE, 1, value))
+        self._choices.take(Choice(operation.who, LEAVE if leaves else EXECUTE, 1, value))
 
     def _draw(self, now: float) -> Operation:
         chance = self._choices.chance

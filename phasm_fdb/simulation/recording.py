@@ -38,6 +38,7 @@ def _stf(stf: Callable[..., Any], failed: Callable[[BaseException], None], state
     except Exception as error:
         run.error = error
         if not isinstance(error, DatabaseError) and error_code(error) is None:
+            error.input = input  # type: ignore[attr-defined]
             failed(error)
         raise
     assert isinstance(actions, Actions)

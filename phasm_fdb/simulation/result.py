@@ -8,6 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from phasm_fdb.simulation.choices import Choice
+from phasm_fdb.simulation.settings import Settings
+from phasm_fdb.simulation.trace import Event
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -27,6 +31,11 @@ class Violation:
     input: str | None = None
     traceback: str = field(default="", repr=False)
 
+    @property
+    def is_of_a_run(self) -> bool:
+        """Whether a run shows it; that a `sometimes` property never held is not seen in one."""
+        return not self.invariant.startswith("sometimes ")
+
     def as_dict(self) -> dict[str, Any]:
         """The violation as JSON has it."""
         return {"seed": self.seed, "step": self.step, "invariant": self.invariant, "input": self.input}
@@ -45,6 +54,8 @@ class Result:
         counts: how often each kind of input, result, action, rejection and event occurred.
         violations: at most one for each run, which ends with it.
         digest: hexadecimal SHA-256 of all that happened; the same for the same seeds, always and everywhere.
+        settings, choices: what the run depended on: `play` with them gives the same digest. Of one run only.
+        events: what happened, if that was kept. Of one run only.
     """
 
     seeds: int
@@ -55,6 +66,9 @@ class Result:
     counts: Mapping[str, int]
     violations: tuple[Violation, ...]
     digest: str
+    settings: Settings | None = field(default=None, repr=False)
+    choices: tuple[Choice, ...] = field(default=(), repr=False)
+    events: tuple[Event, ...] = field(default=(), repr=False)
 
     @property
     def held(self) -> bool:
@@ -78,6 +92,8 @@ class Result:
 def combine(results: Iterable[Result]) -> Result:
     """Several results as one; their digest is that of their digests, in order, unless there is just one."""
     results = list(results)
+    if len(results) == 1:
+        return results[0]
     counts: Counter[str] = Counter()
     for result in results:
         counts.update(result.counts)
@@ -90,5 +106,5 @@ def combine(results: Iterable[Result]) -> Result:
         crashes=sum(result.crashes for result in results),
         counts=dict(counts),
         violations=tuple(violation for result in results for violation in result.violations),
-        digest=digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest(),
+        digest=hashlib.sha256("\n".join(digests).encode()).hexdigest(),
     )

@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import logging
 import random
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from phasm_fdb.database import aio
 from phasm_fdb.embedded.memory_store import MemoryStore
 from phasm_fdb.errors import InputRejected, InvariantViolation
 from phasm_fdb.machine import TrackedActionCompleted
-from phasm_fdb.simulation.choices import EXECUTE, Choice, Choices
+from phasm_fdb.simulation.choices import EXECUTE, LEAVE, Choice, Choices
 from phasm_fdb.simulation.client import Client, Operation, Outcome
 from phasm_fdb.simulation.commit import Commit
+from phasm_fdb.simulation.delivering import Deliveries
 from phasm_fdb.simulation.faults import KINDS, Faults
+from phasm_fdb.simulation.file_store import FileStore
+from phasm_fdb.simulation.guarding import guarded
 from phasm_fdb.simulation.host import Host
 from phasm_fdb.simulation.inspector import Inspector
-from phasm_fdb.simulation.link import Link
 from phasm_fdb.simulation.loop import SimulatedLoop
 from phasm_fdb.simulation.oracles import Oracles
 from phasm_fdb.simulation.park import Park
 from phasm_fdb.simulation.program import Program
 from phasm_fdb.simulation.server import Server
 from phasm_fdb.simulation.settings import EPOCH, Settings, stream
+from phasm_fdb.simulation.state_diff import state_diff
 from phasm_fdb.simulation.trace import Trace
 from phasm_fdb.simulation.workload import Workload
 
 #: Within so many virtual seconds after the faults have stopped, and after the last timer is due, all is at rest.
-SECONDS_TO_REST = 600.0
+SECONDS_TO_REST = 300.0
 #: How often it is looked whether all is at rest.
 LOOK_SECONDS = 0.25
-#: On the way to rest at most so many transitions are made for each operation, and this many more.
-TRANSITIONS_TO_REST, MORE_TRANSITIONS = 20, 2_000
+#: An operation leads to at most so many completions, and a run to this many more: beyond that it will never rest.
+MOST_COMPLETIONS, MORE_COMPLETIONS = 10, 500
 
 
 class Run:
@@ -56,7 +62,7 @@ class Run:
         self._workload = workload
         self._faults = Faults(choices, settings.faults)
         schedule = self._faults.site("loop", "schedule")
-        self._loop = SimulatedLoop(schedule)  # type: ignore[abstract]  # refuses what it lacks
+        self._loop = SimulatedLoop(schedule)
         self.trace = Trace(self._loop.time, keep_events)
         choices.told = self._chosen
         self.error: BaseException | None = None
@@ -64,38 +70,48 @@ class Run:
         self.step = 0
         self.operations = 0
         self._failure: asyncio.Future[None] = self._loop.create_future()
-        store = MemoryStore(self._loop.time)
-        self._inspector = Inspector(workload, store)
-        self._server = Server(store, self._loop, self.trace, self._inspector.keyspace.prefix, self._failed)
+        self._store = self._new_store()
+        self._inspector = Inspector(workload, self._store)
+        self._server = Server(self._store, self._loop, self.trace, self._inspector.keyspace.prefix, self._failed)
         self._park = Park(
             *(workload, settings, choices, self._loop, self._server, self._faults, self._inspector, self.trace),
             self._failed,
         )
+        Deliveries(self._park)
         self._program = Program(choices, settings)
-        self._oracles = Oracles(self._inspector, self.trace, workload.restores_all, settings.ops, self._counted)
+        self._oracles = Oracles(self._inspector, self.trace, workload.restores_all, settings, self._counted)
         self._server.observer = self._oracles
         self._park.world.watcher = self._oracles
         self._hosts = [Host(self._park, number + 1) for number in range(settings.workers)]
         self._chance = random.Random()
         self._completed = 0
+        self._operations_completed = 0
 
     def execute(self) -> None:
         """Run it to its end, or to what goes wrong first."""
         self._loop.failed = self._failed
-        try:
-            self._loop.run_until_complete(self._main())
-        except Exception as error:
-            self._note(error)
-        finally:
-            self._end()
+        with _quiet(), _no_garbage_collection():
+            try:
+                self._loop.run_until_complete(self._main())
+            except Exception as error:
+                self._note(error)
+            finally:
+                self._end()
 
     def _end(self) -> None:
+        self.trace.end()
         try:
             self._loop.run_until_complete(self._stop_everything())
         except Exception as error:
             self._note(error)
         finally:
             self._loop.close()
+            self._store.close()
+
+    def _new_store(self) -> MemoryStore | FileStore:
+        if not self.settings.reopens:
+            return MemoryStore(self._loop.time)
+        return FileStore(lambda: EPOCH + self._loop.time(), self._loop.advance)
 
     # ------------------------------------------------------------------------------------------- phases
 
@@ -125,8 +141,8 @@ class Run:
         self._park.processes.watch_pauses(False)
         await self._come_to_rest(tasks)
         self._oracles.at_rest()
-        self._workload.check(self._park.view())
-        for name, holds in self._workload.sometimes(self._park.view()).items():
+        guarded("check", self._workload.check, self._park.view())
+        for name, holds in guarded("sometimes", self._workload.sometimes, self._park.view()).items():
             self.trace.counts[f"sometimes {name}"] += bool(holds)
 
     def _phase(self, name: str) -> None:
@@ -146,8 +162,9 @@ class Run:
     async def _set_up(self) -> None:
         process = self._park.process("setup")
         layer = self._park.layer(process)
-        db = self._park.database(Link(self._server, process, Faults(self.choices, {}), "setup"))
-        for number, payload in enumerate(self._workload.setup(stream(self.settings.seed, "clients"))):
+        db = self._park.database(self._park.good_link(process))
+        payloads = list(guarded("setup", self._workload.setup, stream(self.settings.seed, "clients")))
+        for number, payload in enumerate(payloads):
             self.input = payload
             await process.spawn(aio.run(layer.apply, db, payload, ("setup", number)))
         self._oracles.look()
@@ -160,14 +177,13 @@ class Run:
                 return
 
     async def _come_to_rest(self, clients: Sequence[asyncio.Task[Any]]) -> None:
-        started = self._completed
-        most = started + TRANSITIONS_TO_REST * self.settings.ops + MORE_TRANSITIONS
         begun = self._loop.time()
         while not (all(client.done() for client in clients) and self._is_quiet()):
             await asyncio.sleep(LOOK_SECONDS)
-            deadline = max(begun, self._last_due()) + SECONDS_TO_REST
-            if self._loop.time() > deadline or self._completed > most:
-                self._refuse_unrest(clients, self._loop.time() - begun)
+            deadline = max(begun, self._inspector.last_due() - EPOCH) + SECONDS_TO_REST
+            if self._loop.time() > deadline:
+                waiting = sum(not client.done() for client in clients)
+                self._refuse_unrest(f"{self._loop.time() - begun:.0f} virtual seconds after the faults", waiting)
         self.step = self.settings.ops + 1
 
     def _is_quiet(self) -> bool:
@@ -176,22 +192,12 @@ class Run:
             *((start, start + b"\xff") for start in (keys.outbox, keys.all_timers, keys.all_inbox))
         )
 
-    def _last_due(self) -> float:
-        """When, in seconds of the run, the last timer is due."""
-        keys = self._inspector.keyspace
-        last = self._inspector.snapshot().range(keys.all_timers, keys.all_timers + b"\xff", 2**62, False)
-        due = max((keys.timer_of(row)[1] for row, _ in last), default=0)
-        return due / 1000 - EPOCH
-
-    def _refuse_unrest(self, clients: Sequence[asyncio.Task[Any]], seconds: float) -> None:
+    def _refuse_unrest(self, when: str, waiting: int = 0) -> None:
         self.step = self.settings.ops + 1
         pending = self._inspector.pending()
-        waiting = sum(not client.done() for client in clients)
-        raise InvariantViolation(
-            f"at rest: {seconds:.0f} virtual seconds after the faults stopped {pending[:5]} "
-            f"{f'and {len(pending) - 5} more ' if len(pending) > 5 else ''}are pending still, "
-            f"and {waiting} clients wait for an answer"
-        )
+        more = f" and {len(pending) - 5} more" if len(pending) > 5 else ""
+        clients = f", and {waiting} clients wait for an answer" if waiting else ""
+        raise InvariantViolation(f"at rest: {when} {pending[:5]}{more} are pending still{clients}")
 
     async def _stop_everything(self) -> None:
         me = asyncio.current_task()
@@ -206,21 +212,24 @@ class Run:
 
     async def _be(self, client: Client, number: int) -> None:
         """A client's life."""
-        while self.operations < self.settings.ops or self.choices.is_played:
+        is_played = self.choices.is_played
+        while is_played or self.operations < self.settings.ops:
             operation = self._program.next(number, self._loop.time())
             if operation is None:
                 return
             if operation.at > self._loop.time():
                 await asyncio.sleep(operation.at - self._loop.time())
-            if self.operations >= self.settings.ops and not self.choices.is_played:
+            leaves = operation.leaves if is_played else self.operations >= self.settings.ops
+            self._program.started(operation, number, leaves)
+            if leaves:
                 return
-            self._program.started(operation, number)
             await self._operate(client, operation)
 
     async def _operate(self, client: Client, operation: Operation) -> None:
         self.operations += 1
         self.step = max(self.step, self.operations)
-        payload = self._workload.next_input(self._chance_of(operation.number), self._park.view())
+        chance, view = self._chance_of(operation.number), self._park.view()
+        payload = guarded("next_input", self._workload.next_input, chance, view)
         if payload is None:
             self.trace.note("idle")
             return
@@ -246,28 +255,34 @@ class Run:
     def _counted(self, commit: Commit) -> None:
         """Count what a commit did."""
         counts = self.trace.counts
+        if commit.event is not None and self.trace.events is not None:
+            self.trace.events[commit.event - 1].details["diff"] = state_diff(self._inspector, commit)
         for run in commit.runs:
             if run.error is not None:
                 continue
             counts["transitions"] += 1
             if isinstance(run.input, TrackedActionCompleted):
                 self._completed += 1
+                if self._completed > MOST_COMPLETIONS * self.settings.ops + MORE_COMPLETIONS:
+                    self._refuse_unrest(f"after {self._completed} completions")
                 counts["completed"] += 1
                 counts[f"result {type(run.input.result).__name__}"] += 1
-                if self.operations < self.settings.ops and self._completed < self._share * self.operations:
-                    self.operations += 1
+                self._count_completion()
             else:
                 counts[f"input {type(run.input.payload).__name__}"] += 1
             for action in run.actions or ():
                 counts[f"action {_kind(action)}"] += 1
 
-    @property
-    def _share(self) -> float:
-        return self._workload.completions
+    def _count_completion(self) -> None:
+        """A completion is an operation too, as long as there are not more of them than the workload's share."""
+        is_share_full = self._operations_completed >= self._workload.completions * (self.operations + 1)
+        if self.operations < self.settings.ops and not is_share_full:
+            self.operations += 1
+            self._operations_completed += 1
 
     def _chosen(self, choice: Choice) -> None:
         """A decision was made that is not the default."""
-        if choice.what == EXECUTE:
+        if choice.what in (EXECUTE, LEAVE):
             return
         self.trace.note(f"fault {choice.what}", choice.who.encode())
         if self.trace.events is not None and choice.what != "schedule":
@@ -287,6 +302,35 @@ class Run:
             self.error = error
             self.trace.note("violation", str(error).encode())
             self.trace.event("loop", "violation", str(error), invariant=str(error))
+            self.trace.end()
+            self._faults.stop()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the workers' log silent: under faults it has thousands of lines, and the trace says more."""
+    logger = logging.getLogger("phasm_fdb")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Let nothing be finalized at a moment that depends on what the process did before.
+
+    A transaction that is dropped cancels its watches, which wakes whoever waits for them.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _kind(action: Any) -> str:

@@ -10,6 +10,7 @@ from phasm_fdb.embedded.mutation import has_stamps, stamp_all, versionstamp
 from phasm_fdb.embedded.store import CommitRequest, Committed, Store
 from phasm_fdb.errors import FDBError
 from phasm_fdb.simulation.commit import Commit, StfRun, rows_of
+from phasm_fdb.simulation.file_store import FileStore
 from phasm_fdb.simulation.loop import SimulatedLoop
 from phasm_fdb.simulation.trace import DATABASE, Trace, column_of
 
@@ -32,6 +33,8 @@ class Server:
         failed: told of what an observer raises: the run is over then.
 
     Attributes:
+        power: counts the times that the machine has had power; what was under way in an earlier one is lost.
+        died: called when the power fails.
         observer: looks at every commit, once it is set.
         context: what runs on the server's side runs in; no process is paused or dead there.
     """
@@ -42,6 +45,8 @@ class Server:
         self.store = store
         self.loop = loop
         self.trace = trace
+        self.power = 1
+        self.died: Callable[[], None] = lambda: None
         self.observer: Observer | None = None
         self.context = contextvars.Context()
         self._prefix = prefix
@@ -65,6 +70,13 @@ class Server:
         else:
             self._committed(request, by, runs, before, outcome)
         return outcome
+
+    def lose_power(self, request: CommitRequest, share: float) -> None:
+        """Lose power in the middle of a commit: everything dies, and the file is opened again."""
+        assert isinstance(self.store, FileStore)
+        self.power += 1
+        self.died()
+        self.store.lose_power(request, share)
 
     def _committed(
         self, request: CommitRequest, by: str, runs: Sequence[StfRun], before: object, outcome: Committed

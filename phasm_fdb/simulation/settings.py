@@ -13,7 +13,8 @@ from phasm_fdb.simulation import faults
 EPOCH = 1_704_067_200.0
 
 DEFAULT_OPS = 1000
-DEFAULT_WORKERS = 2
+#: In this share of the runs that may lose power the database is a file, which is ten times slower than memory.
+REOPENS = 0.1
 
 #: How clients send inputs.
 APPLY, SUBMIT, CALL = "apply", "submit", "call"
@@ -31,14 +32,14 @@ class Settings:
         lease_seconds, poll_seconds, concurrency: of the workers.
         gap_seconds: the mean time between two inputs of a client.
         modes: the weights with which clients `apply`, `submit` and wait, or `call`.
-        repeats: the chance that a client sends its request again.
         faults: the probability of each kind of fault at one decision.
+        journal: every input is journaled, and the journal is replayed at rest.
         reopens: the database is a file, which is reopened at crashes.
     """
 
     seed: int
     ops: int = DEFAULT_OPS
-    workers: int = DEFAULT_WORKERS
+    workers: int = 2
     clients: int = 3
     lanes: int = 8
     lease_seconds: float = 10.0
@@ -47,6 +48,7 @@ class Settings:
     gap_seconds: float = 0.1
     modes: tuple[float, float, float] = (1.0, 1.0, 1.0)
     faults: dict[str, float] = dataclasses.field(default_factory=dict)
+    journal: bool = False
     reopens: bool = False
 
     def as_dict(self) -> dict[str, Any]:
@@ -65,7 +67,6 @@ def draw(
     ops: int = DEFAULT_OPS,
     workers: int | None = None,
     kinds: str | dict[str, float] = "default",
-    reopens: bool = False,
 ) -> Settings:
     """The settings of a seed.
 
@@ -80,6 +81,8 @@ def draw(
     gap = chance.choice((0.01, 0.05, 0.1, 0.3))
     modes = chance.choice(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (1.0, 1.0, 1.0), (1.0, 3.0, 1.0)))
     concurrency = chance.choice((1, 4, 64))
+    journal = chance.random() < 0.5
+    reopens = chance.random() < REOPENS
     if isinstance(kinds, str):
         kinds = faults.drawn(seed, kinds)
     return Settings(
@@ -92,7 +95,8 @@ def draw(
         modes=modes,
         concurrency=concurrency,
         faults=kinds,
-        reopens=reopens,
+        journal=journal,
+        reopens=reopens and "torn tail" in kinds,
     )
 
 

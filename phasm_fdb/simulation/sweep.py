@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from phasm_fdb.simulation.result import Result, Violation, combine
-from phasm_fdb.simulation.runner import simulate
-from phasm_fdb.simulation.workload import Workload
+from phasm_fdb.simulation.runner import Made, simulate
 
 #: Below so many operations a `sometimes` property that never held says nothing.
 ENOUGH_OPERATIONS = 1000
 
 
 def sweep(
-    workload: Workload | Callable[[], Workload],
+    workload: Made,
     *,
     seed: int = 0,
     seeds: int | None = None,
     ops: int = 1000,
     seconds: float | None = None,
+    workers: int | None = None,
+    faults: str | Mapping[str, float] = "default",
+    keep_events: bool = False,
     progress: Callable[[Result], None] = lambda result: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Result:
@@ -31,7 +33,9 @@ def sweep(
         seed: the first seed.
         seeds: how many; None for 1, or with `seconds` for as many as the time allows.
         ops: operations of each run.
+        workers, faults: as for `simulate`.
         seconds: start no run after so much real time.
+        keep_events: let `progress` see every event of each run.
         progress: told of each run's result.
         clock: real time in seconds.
 
@@ -43,14 +47,17 @@ def sweep(
     end = None if seconds is None else clock() + seconds
     results: list[Result] = []
     while (seeds is None or len(results) < seeds) and (end is None or not results or clock() < end):
-        result = simulate(workload, seed=seed + len(results), ops=ops)
-        results.append(result)
+        result = simulate(
+            workload, seed=seed + len(results), ops=ops, workers=workers, faults=faults, keep_events=keep_events
+        )
         progress(result)
+        results.append(replace(result, events=()))
     together = combine(results)
-    return replace(together, violations=(*together.violations, *_never(together, seed, ops)))
+    return replace(together, violations=(*together.violations, *never(together, seed, ops)))
 
 
-def _never(together: Result, seed: int, ops: int) -> list[Violation]:
+def never(together: Result, seed: int, ops: int) -> list[Violation]:
+    """The `sometimes` properties that held at the end of no run, as violations; none if there was too little to see."""
     if together.operations < ENOUGH_OPERATIONS or together.violations:
         return []
     return [

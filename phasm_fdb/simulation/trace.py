@@ -80,25 +80,28 @@ class Trace:
         self._digests: list[bytes] = []
         self.counts: Counter[str] = Counter()
         self.events: list[Event] | None = [] if keep else None
+        self._has_ended = False
 
     def note(self, name: str, data: bytes = b"") -> None:
         """Count something, and put it into the digest with the bytes that tell it from others of its name."""
+        if self._has_ended:
+            return
         self.counts[name] += 1
         self._digests.append(b"%s %.6f %s\n" % (name.encode(), self._now(), data))
         if len(self._digests) > 500:
             self._mix()
 
-    def record(self, event: str, *details: object) -> None:
-        """Count an event, and put it into the digest with what belongs to it."""
-        self.note(event, repr(details).encode())
-
     def event(self, column: str, kind: str, text: str, cause: int | None = None, **details: Any) -> int | None:
         """Keep an event, if events are kept; returns its number."""
-        if self.events is None:
+        if self.events is None or self._has_ended:
             return None
         number = len(self.events) + 1
         self.events.append(Event(number, self._now(), column, kind, text, cause, details))
         return number
+
+    def end(self) -> None:
+        """The run is over: what comes now is only its parts being taken down."""
+        self._has_ended = True
 
     @property
     def digest(self) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from phasm_fdb.runtime import Handlers
 
 
 class Workload:
@@ -40,6 +43,14 @@ class Workload:
         it is given the `Attempt` too, which has the idempotency key.
         """
         raise NotImplementedError(f"{type(self).__name__} has no `perform`, and its machine emitted {action!r}")
+
+    def handlers(self, call: Callable[[Any, Any], Awaitable[Any]]) -> Handlers | None:
+        """The handlers of a worker, to simulate those of the application; None for one an action that only calls.
+
+        Args:
+            call: `await call(action, attempt)` is one call to the outside world, which `perform` answers.
+        """
+        return None
 
     def ordering_key(self, payload: Any) -> Any:
         """The key under which inputs are applied in the order they were submitted; None for no order."""

@@ -49,12 +49,14 @@ def machine_strategy(
         guard: what happens when machine code reaches for the clock, chance or the outside world.
 
     Returns:
-        The class; its `TestCase` is what pytest and unittest collect.
+        The class; its `TestCase` is what pytest and unittest collect. The settings there have no deadline, and leave
+        out Hypothesis' phase "explain", which traces every line and takes many times as long as all others.
 
     Raises:
         MachineDefinitionError: the machine declares no `Input`.
         ImportError: Hypothesis is not installed.
     """
+    from hypothesis import Phase, settings
     from hypothesis import strategies as st
     from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -106,5 +108,7 @@ def machine_strategy(
                 check(self.driver.layer.view(self.driver.db))
 
     Driven.__name__ = Driven.__qualname__ = f"{type(declared).__name__}Steps"
+    phases = [phase for phase in Phase if phase is not Phase.explain]
+    Driven.TestCase.settings = settings(deadline=None, phases=phases)
     Driven.TestCase.__qualname__ = Driven.TestCase.__name__ = f"Test{type(declared).__name__}Steps"
     return Driven

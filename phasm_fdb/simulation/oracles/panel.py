@@ -12,6 +12,7 @@ from phasm_fdb.simulation.inspector import Inspector
 from phasm_fdb.simulation.oracles.dead_letters import DeadInputs
 from phasm_fdb.simulation.oracles.fencing import Fencing
 from phasm_fdb.simulation.oracles.invariants import Invariants
+from phasm_fdb.simulation.oracles.journaled import Journaled
 from phasm_fdb.simulation.oracles.oracle import Oracle
 from phasm_fdb.simulation.oracles.order import Order
 from phasm_fdb.simulation.oracles.pending import Pending
@@ -20,6 +21,7 @@ from phasm_fdb.simulation.oracles.restoring import Restoring
 from phasm_fdb.simulation.oracles.serial import Serial
 from phasm_fdb.simulation.oracles.stored import Stored
 from phasm_fdb.simulation.process import Process
+from phasm_fdb.simulation.settings import Settings
 from phasm_fdb.simulation.trace import Trace
 
 #: How often in a run everything is looked at, beside the end and what crashes bring about.
@@ -32,15 +34,20 @@ class Oracles:
 
     Args:
         restores_all: whether `restore` is to name everything that is pending.
-        ops: of the run.
+        settings: of the run.
         counted: told of every commit first.
     """
 
     def __init__(
-        self, inspector: Inspector, trace: Trace, restores_all: bool, ops: int, counted: Callable[[Commit], None]
+        self,
+        inspector: Inspector,
+        trace: Trace,
+        restores_all: bool,
+        settings: Settings,
+        counted: Callable[[Commit], None],
     ) -> None:
         self._counted = counted
-        self._every = max(LEAST_COMMITS_BETWEEN, ops // FULL_LOOKS)
+        self._every = max(1, settings.ops // FULL_LOOKS)
         self._since = 0
         self.all: tuple[Oracle, ...] = (
             DeadInputs(inspector),
@@ -52,6 +59,7 @@ class Oracles:
             Stored(inspector),
             Serial(inspector),
             Restoring(inspector, restores_all),
+            *((Journaled(inspector),) if settings.journal else ()),
         )
 
     def committed(self, commit: Commit) -> None:

@@ -1,0 +1,40 @@
+"""Writes the receipt in a transaction of its own, after that of the input: what comes in between finds none."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+from phasm_fdb.database.staged import Staged
+from phasm_fdb.database.transactional import run
+from phasm_fdb.own_transaction import OwnTransaction
+from phasm_fdb.receipts import Applied, Receipt, Receipts
+from tests.simulation.theatre import TheatreWorkload
+
+EXPECTED = "exactly once"
+
+Planted = TheatreWorkload
+_run, _write = OwnTransaction.run, Receipts.write
+
+
+def run_and_write(self: OwnTransaction, db: Any) -> Applied:
+    applied = _run(self, db)
+    if self._may_be_repeated and not applied.repeated:
+        run(db, lambda tr: write_receipt(self._machinery.receipts, tr, self._receipt, applied))
+    return applied
+
+
+def write_receipt(receipts: Receipts, tr: Any, receipt: Receipt, applied: Applied) -> None:
+    staged = Staged(tr)
+    _write(receipts, staged, receipt, applied)
+    staged.flush(tr)
+
+
+def write(self: Receipts, staged: Staged, receipt: Receipt, applied: Applied) -> None:
+    """Writes nothing: it is done later."""
+
+
+@contextmanager
+def planted() -> Iterator[None]:
+    with mock.patch.object(Receipts, "write", write), mock.patch.object(OwnTransaction, "run", run_and_write):
+        yield

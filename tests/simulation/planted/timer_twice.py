@@ -1,0 +1,26 @@
+"""Puts the input of a timer into the inbox twice."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+from phasm_fdb.runtime import firing
+from tests.simulation.theatre import TheatreWorkload
+
+EXPECTED = "one reminder"
+
+Planted = TheatreWorkload
+_move = firing._move
+
+
+def move(machinery: Any, staged: Any, stamps: Any, lane: int, key: bytes, record: Any, now_ms: int) -> None:
+    _move(machinery, staged, stamps, lane, key, record, now_ms)
+    if record.is_input:
+        _move(machinery, staged, stamps, lane, key, record, now_ms)
+
+
+@contextmanager
+def planted() -> Iterator[None]:
+    with mock.patch.object(firing, "_move", move):
+        yield

@@ -1,0 +1,122 @@
+"""Shrinking: a failing run becomes a short program that fails in the same way."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any
+
+import pytest
+
+from phasm_fdb.simulation import Result, play, shrink, simulate
+from phasm_fdb.simulation.shrinking import way_of
+from tests.simulation import machines
+from tests.simulation.planting import plant
+from tests.simulation.theatre import TheatreState, TheatreWorkload
+
+
+def failing(workload: Any, seeds: int = 30, ops: int = 300, **options: Any) -> Result:
+    """The first run that fails."""
+    runs = (simulate(workload, seed=seed, ops=ops, **options) for seed in range(seeds))
+    return next(run for run in runs if not run.held)
+
+
+@pytest.mark.parametrize(
+    ("message", "way"),
+    [
+        ("one guest a seat: booking 13 has seat 5", "one guest a seat"),
+        ("KeyError: 'ann'", "KeyError"),
+        ("everybody is reminded", "everybody is reminded"),
+        ("5 of 'ann' and \"bob\" are lost", "# of # and # are lost"),
+    ],
+)
+def test_the_way_of_failing_is_the_name_of_the_invariant(message: str, way: str) -> None:
+    assert way_of(message) == way
+
+
+def test_a_run_is_shrunk_to_what_matters() -> None:
+    bug = plant("releases_twice")
+    run = failing(bug.workload)
+    shrunk = shrink(bug.workload, run)
+    assert len(run.choices) > 100
+    assert len(shrunk.result.choices) <= 4
+    assert all(choice.is_input for choice in shrunk.result.choices), "no fault is needed for it"
+    assert way_of(shrunk.violation.invariant) == way_of(run.violations[0].invariant)
+
+
+def test_what_is_left_fails_again_each_time() -> None:
+    bug = plant("releases_twice")
+    shrunk = shrink(bug.workload, failing(bug.workload)).result
+    assert shrunk.settings is not None
+    again = play(bug.workload, shrunk.settings, shrunk.choices)
+    assert (again.digest, again.violations[0].invariant) == (shrunk.digest, shrunk.violations[0].invariant)
+
+
+def test_nothing_more_can_be_left_out() -> None:
+    bug = plant("releases_twice")
+    shrunk = shrink(bug.workload, failing(bug.workload)).result
+    assert shrunk.settings is not None
+    for left_out in shrunk.choices:
+        rest = [choice for choice in shrunk.choices if choice != left_out]
+        less = play(bug.workload, shrunk.settings, rest)
+        assert less.held or way_of(less.violations[0].invariant) != way_of(shrunk.violations[0].invariant)
+
+
+class ChargesEachCall(TheatreWorkload):
+    """Its bank charges for each call, so a fault is part of what shows it."""
+
+    def perform(self, rng: random.Random, action: Any, attempt: Any) -> Any:
+        result = super().perform(rng, action, attempt)
+        self.calls = getattr(self, "calls", 0) + 1
+        return result
+
+    def check(self, view: TheatreState) -> None:
+        answers = list(self.bank.done.values())
+        assert self.calls <= len(answers), f"called once: {self.calls} calls had {len(answers)} effects"
+
+
+def test_a_fault_that_matters_stays() -> None:
+    shrunk = shrink(ChargesEachCall, failing(ChargesEachCall, faults={"call repeated": 0.1, "read slow": 0.1}))
+    kinds = [choice.what for choice in shrunk.result.choices if not choice.is_input]
+    assert kinds == ["call repeated"]
+
+
+def test_the_number_of_runs_is_bounded() -> None:
+    run = failing(machines.OversellsWorkload)
+    shrunk = shrink(machines.OversellsWorkload, run, runs=10)
+    assert shrunk.runs <= 10
+    assert not shrunk.result.held
+
+
+def test_the_time_is_bounded() -> None:
+    run = failing(machines.OversellsWorkload)
+    seconds = itertools.count()
+    shrunk = shrink(machines.OversellsWorkload, run, seconds=8, clock=lambda: next(seconds))
+    assert shrunk.runs < 8
+    assert not shrunk.result.held
+
+
+def test_each_shorter_program_is_told() -> None:
+    told: list[Result] = []
+    run = failing(machines.BreaksWorkload)
+    shrunk = shrink(machines.BreaksWorkload, run, progress=told.append)
+    assert told[-1] == shrunk.result
+    assert not any(one.held for one in told)
+
+
+class Moody(machines.ShopWorkload):
+    """Fails in its first run, and never again."""
+
+    runs = 0
+
+    def check(self, view: Any) -> None:
+        type(self).runs += 1
+        assert self.runs > 1, "moody: not today"
+
+
+def test_a_run_that_does_not_fail_again_is_given_back_as_it_is() -> None:
+    Moody.runs = 0
+    run = simulate(Moody, ops=20)
+    shrunk = shrink(Moody, run, runs=50)
+    assert not shrunk.reproduced
+    assert shrunk.result is run
