@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from phasm_fdb.database.port import Future
-from phasm_fdb.database.waiting import Suspendable, result_of
+from phasm_fdb.database.waiting import Suspendable, wait
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,7 +50,7 @@ async def ready(future: Future[Any]) -> None:
 async def settled(future: Future[T]) -> T:
     """The future's result, as `waiting.wait` gives it; for coroutines, which need no greenlet."""
     await ready(future)
-    return result_of(future)  # type: ignore[no-any-return]
+    return wait(future)
 
 
 def _woken_by(future: Future[Any], loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:

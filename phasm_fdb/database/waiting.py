@@ -41,13 +41,3 @@ def wait(future: Future[T]) -> T:
         raise shared_error(error) from error.__cause__
     # The `wait` of a value or a key answers the future itself, which pretends to be bytes but is never None.
     return result.value if result is future else result  # type: ignore[attr-defined, no-any-return]
-
-
-def result_of(future: Any) -> Any:
-    """What `wait` gives for a future that is ready; blocks the thread for one that is not."""
-    try:
-        result = future.wait()
-    except Exception as error:
-        raise shared_error(error) from error.__cause__
-    # The `wait` of a value or a key answers the future itself, which pretends to be bytes but is never None.
-    return result.value if result is future else result

@@ -6,6 +6,7 @@ Wrong types raise TypeError at once, as in the binding.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 from phasm_fdb.embedded.lifecycle import INVALID_CALL, Lifecycle
@@ -45,9 +46,9 @@ class Writer(Lifecycle):
 
     __slots__ = ()
 
+    @abstractmethod
     def get_key(self, key_selector: KeySelector, /) -> Any:
         """The key that a selector names (see `Reader`)."""
-        raise NotImplementedError
 
     # ----------------------------------------------------------------------------------------- set and clear
 

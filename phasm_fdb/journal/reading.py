@@ -23,11 +23,6 @@ def read_version(db: Any) -> int:
     return run(db, lambda tr: int(wait(tr.get_read_version())))
 
 
-def version_of(stamp: bytes) -> int:
-    """The commit version of a versionstamp."""
-    return int.from_bytes(stamp[:8], "big")
-
-
 def entries(db: Any, keyspace: Keyspace, after: int | None, through: int) -> Iterator[Recorded]:
     """The entries of the commits behind version `after` (None: from the beginning), up to `through`, in order.
 

@@ -67,7 +67,6 @@ class Keeper:
         self._telemetry = telemetry
         self._observer = Observer(lease_seconds)
         self._good_until = float("-inf")
-        self._urgent = asyncio.Event()
         self.session = b""
         self.leaving = False
 
@@ -75,10 +74,6 @@ class Keeper:
     def is_good(self) -> bool:
         """Whether no other worker can have judged this one dead yet, by its own clock."""
         return asyncio.get_running_loop().time() < self._good_until
-
-    def hurry(self) -> None:
-        """Look around soon, without waiting for the next heartbeat."""
-        self._urgent.set()
 
     async def run(self) -> None:
         """Keep the membership until cancelled.
@@ -97,12 +92,7 @@ class Keeper:
                 if error_code(error) is None:
                     raise
                 logger.warning("no heartbeat: %r", error, extra=self._fields())
-            self._urgent.clear()
-            try:
-                async with asyncio.timeout(self._lease_seconds / BEATS_PER_LEASE):
-                    await self._urgent.wait()
-            except TimeoutError:
-                pass
+            await asyncio.sleep(self._lease_seconds / BEATS_PER_LEASE)
 
     async def leave(self) -> None:
         """Give back all that is held, at once."""

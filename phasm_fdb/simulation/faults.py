@@ -99,9 +99,7 @@ KINDS: Mapping[str, Kind] = {
     "call fails": Kind("an outside call fails before it has had an effect", 0.02),
     "result lost": Kind("an outside call has had its effect, and its result is lost", 0.02),
     "call repeated": Kind("an outside call arrives twice", 0.02),
-    "completion repeated": Kind(
-        "a result is delivered by somebody else too", 0.02, _some_seconds
-    ),
+    "completion repeated": Kind("a result is delivered by somebody else too", 0.02, _some_seconds),
     "crash before call": Kind("a worker dies before an outside call", 0.003),
     "crash after call": Kind("a worker dies after an outside call, with its result", 0.003),
     # Workers (once a second each)

@@ -58,11 +58,6 @@ class Process:
         self._is_paused = False
         self.loop.put_back(self.held)
 
-    @property
-    def is_paused(self) -> bool:
-        """Whether it is paused."""
-        return self._is_paused
-
     # --------------------------------------------------------------------------------------- dying
 
     def crash(self, where: str) -> None:
@@ -124,8 +119,3 @@ class Processes:
     def _holds(context: contextvars.Context) -> list[Handle] | None:
         process = context.get(_current)
         return process.held if process is not None and process._is_paused else None
-
-
-def current_process() -> Process | None:
-    """The process that the running code belongs to."""
-    return _current.get()

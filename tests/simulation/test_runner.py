@@ -12,7 +12,12 @@ from layers.coffee_shop.workload import CoffeeShopWorkload
 from layers.counter.workload import CounterWorkload
 from layers.dentist_booking.workload import BookingWorkload
 from phasm_fdb import Actions, Map, Normal, State, StateMachine, Tracked, TrackedActionCompleted
+from phasm_fdb.embedded.memory_store import MemoryStore
+from phasm_fdb.errors import ReplayError
 from phasm_fdb.simulation import Result, Violation, Workload, play, simulate, sweep
+from phasm_fdb.simulation.commit import Commit, StfRun
+from phasm_fdb.simulation.inspector import Inspector
+from phasm_fdb.simulation.oracles.journaled import Journaled
 from tests.simulation import machines
 
 
@@ -153,6 +158,20 @@ def test_a_workload_that_does_nothing_is_noticed() -> None:
     [violation] = sweep(machines.IdleWorkload, seed=5, seeds=2, ops=500).violations
     assert violation.invariant == "sometimes sold out: held at the end of none of 2 runs"
     assert sweep(machines.ShopWorkload, seeds=2, ops=500).held
+
+
+def test_a_journal_that_is_empty_is_missed_where_something_was_decided() -> None:
+    store = MemoryStore(lambda: 0.0)
+    inspector = Inspector(machines.ShopWorkload(), store)
+    without_journal = inspector.layer
+    without_journal.apply(inspector.database(), machines.Buy(1))
+    oracle = Journaled(inspector)
+    oracle.at_rest()
+    now = inspector.snapshot()
+    run = StfRun(Normal(machines.Buy(1)))
+    oracle.committed(Commit(1, "client 1", bytes(10), [run], before=now, after=now, rows={}, cleared=[]))
+    with pytest.raises(ReplayError, match="the journal is empty"):
+        oracle.at_rest()
 
 
 # ------------------------------------------------------------------------------------ what a seed decides
