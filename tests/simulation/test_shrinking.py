@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from phasm_fdb.simulation import Result, play, shrink, simulate
-from phasm_fdb.simulation.shrinking import way_of
+from phasm_fdb.simulation.shrinking import Shrunk, way_of
 from tests.simulation import machines
 from tests.simulation.planting import plant
 from tests.simulation.theatre import TheatreState, TheatreWorkload
@@ -19,6 +19,11 @@ def failing(workload: Any, seeds: int = 30, ops: int = 300, **options: Any) -> R
     """The first run that fails."""
     runs = (simulate(workload, seed=seed, ops=ops, **options) for seed in range(seeds))
     return next(run for run in runs if not run.held)
+
+
+def timeless() -> float:
+    """A clock that stands still: how far shrinking comes does not depend on how fast the machine is."""
+    return 0.0
 
 
 @pytest.mark.parametrize(
@@ -34,32 +39,36 @@ def test_the_way_of_failing_is_the_name_of_the_invariant(message: str, way: str)
     assert way_of(message) == way
 
 
-def test_a_run_is_shrunk_to_what_matters() -> None:
-    bug = plant("releases_twice")
-    run = failing(bug.workload)
-    shrunk = shrink(bug.workload, run)
+@pytest.fixture(scope="module")
+def releases_twice() -> tuple[Any, Result, Shrunk]:
+    """A planted bug's workload, a run of it that fails, and what that is shrunk to."""
+    workload = plant("releases_twice").workload
+    run = failing(workload)
+    return workload, run, shrink(workload, run, clock=timeless)
+
+
+def test_a_run_is_shrunk_to_what_matters(releases_twice: tuple[Any, Result, Shrunk]) -> None:
+    _, run, shrunk = releases_twice
     assert len(run.choices) > 100
     assert len(shrunk.result.choices) <= 4
     assert all(choice.is_input for choice in shrunk.result.choices), "no fault is needed for it"
     assert way_of(shrunk.violation.invariant) == way_of(run.violations[0].invariant)
 
 
-def test_what_is_left_fails_again_each_time() -> None:
-    bug = plant("releases_twice")
-    shrunk = shrink(bug.workload, failing(bug.workload)).result
-    assert shrunk.settings is not None
-    again = play(bug.workload, shrunk.settings, shrunk.choices)
-    assert (again.digest, again.violations[0].invariant) == (shrunk.digest, shrunk.violations[0].invariant)
+def test_what_is_left_fails_again_each_time(releases_twice: tuple[Any, Result, Shrunk]) -> None:
+    workload, _, shrunk = releases_twice
+    assert shrunk.result.settings is not None
+    again = play(workload, shrunk.result.settings, shrunk.result.choices)
+    assert (again.digest, again.violations) == (shrunk.result.digest, shrunk.result.violations)
 
 
-def test_nothing_more_can_be_left_out() -> None:
-    bug = plant("releases_twice")
-    shrunk = shrink(bug.workload, failing(bug.workload)).result
-    assert shrunk.settings is not None
-    for left_out in shrunk.choices:
-        rest = [choice for choice in shrunk.choices if choice != left_out]
-        less = play(bug.workload, shrunk.settings, rest)
-        assert less.held or way_of(less.violations[0].invariant) != way_of(shrunk.violations[0].invariant)
+def test_nothing_more_can_be_left_out(releases_twice: tuple[Any, Result, Shrunk]) -> None:
+    workload, _, shrunk = releases_twice
+    assert shrunk.result.settings is not None
+    for left_out in shrunk.result.choices:
+        rest = [choice for choice in shrunk.result.choices if choice != left_out]
+        less = play(workload, shrunk.result.settings, rest)
+        assert less.held or way_of(less.violations[0].invariant) != way_of(shrunk.violation.invariant)
 
 
 class ChargesEachCall(TheatreWorkload):
@@ -76,14 +85,15 @@ class ChargesEachCall(TheatreWorkload):
 
 
 def test_a_fault_that_matters_stays() -> None:
-    shrunk = shrink(ChargesEachCall, failing(ChargesEachCall, faults={"call repeated": 0.1, "read slow": 0.1}))
+    run = failing(ChargesEachCall, faults={"call repeated": 0.1, "read slow": 0.1})
+    shrunk = shrink(ChargesEachCall, run, clock=timeless)
     kinds = [choice.what for choice in shrunk.result.choices if not choice.is_input]
     assert kinds == ["call repeated"]
 
 
 def test_the_number_of_runs_is_bounded() -> None:
     run = failing(machines.OversellsWorkload)
-    shrunk = shrink(machines.OversellsWorkload, run, runs=10)
+    shrunk = shrink(machines.OversellsWorkload, run, runs=10, clock=timeless)
     assert shrunk.runs <= 10
     assert not shrunk.result.held
 
@@ -99,7 +109,7 @@ def test_the_time_is_bounded() -> None:
 def test_each_shorter_program_is_told() -> None:
     told: list[Result] = []
     run = failing(machines.BreaksWorkload)
-    shrunk = shrink(machines.BreaksWorkload, run, progress=told.append)
+    shrunk = shrink(machines.BreaksWorkload, run, progress=told.append, clock=timeless)
     assert told[-1] == shrunk.result
     assert not any(one.held for one in told)
 
@@ -117,6 +127,6 @@ class Moody(machines.ShopWorkload):
 def test_a_run_that_does_not_fail_again_is_given_back_as_it_is() -> None:
     Moody.runs = 0
     run = simulate(Moody, ops=20)
-    shrunk = shrink(Moody, run, runs=50)
+    shrunk = shrink(Moody, run, runs=50, clock=timeless)
     assert not shrunk.reproduced
     assert shrunk.result is run
