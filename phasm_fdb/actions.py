@@ -37,6 +37,13 @@ class Tracked(Generic[A]):
     after: float | None = None
     at: int | None = None
 
+    def completed(self, versionstamp: bytes) -> Tracked[A]:
+        """The same with its id from `new_id()` made complete, now that the commit's versionstamp is known."""
+        id = self.id
+        if type(id) is not Versionstamp or id.is_complete():
+            return self
+        return Tracked(id.completed(versionstamp), self.action, self.ordering_key, self.after, self.at)
+
 
 @dataclass(frozen=True, slots=True)
 class Untracked(Generic[A]):
@@ -85,22 +92,23 @@ class Actions:
 
     Args:
         capacity: the most actions it takes.
-        check: called with each action; raises if its type is not declared by the machine.
+        encode: gives what an action holds as it is stored; raises if its type is not declared by the machine.
         next_user_version: gives the next free number for `new_id` in this transaction.
     """
 
     def __init__(
         self,
         capacity: int = DEFAULT_CAPACITY,
-        check: Callable[[Tracked[Any] | Untracked[Any] | Later[Any]], None] | None = None,
+        encode: Callable[[Tracked[Any] | Untracked[Any] | Later[Any]], Any] | None = None,
         next_user_version: Callable[[], int] | None = None,
     ) -> None:
         if capacity < 0:
             raise ValueError(f"capacity is {capacity}, and must not be negative")
         self.capacity = capacity
-        self._check = check
+        self._encode = encode
         self._next_user_version = next_user_version
         self._actions: dict[Any, Tracked[Any] | Untracked[Any] | Later[Any]] = {}
+        self._raws: dict[Any, Any] = {}
         self._has_later = False
         self._cancelled: list[Any] = []
 
@@ -117,7 +125,7 @@ class Actions:
             DuplicateAction: a tracked action with this id is in the container already.
             InputError: it is not a `Tracked` or `Untracked`, or what it holds is not of a declared type.
         """
-        if not isinstance(action, Tracked | Untracked):
+        if not isinstance(action, (Tracked, Untracked)):
             raise InputError(f"{action!r} is not an action: wrap it in Tracked(id, action) or Untracked(action)")
         self._add(action)
 
@@ -142,8 +150,7 @@ class Actions:
         self._has_later = True
 
     def _add(self, action: Tracked[Any] | Untracked[Any] | Later[Any]) -> None:
-        if self._check is not None:
-            self._check(action)
+        raw = None if self._encode is None else self._encode(action)
         if len(self._actions) >= self.capacity:
             raise ActionsFull(self.capacity)
         if isinstance(action, Untracked):
@@ -155,6 +162,7 @@ class Actions:
         if key in self._actions:
             raise DuplicateAction(action.id)
         self._actions[key] = action
+        self._raws[key] = raw
 
     def cancel(self, id: Any) -> None:
         """Take a pending tracked action back: its result, should one still come, will be stale.
@@ -187,6 +195,12 @@ class Actions:
     def tracked(self) -> tuple[Tracked[Any], ...]:
         """The tracked actions, in the order they were added."""
         return tuple([action for action in self._actions.values() if isinstance(action, Tracked)])
+
+    @property
+    def encoded(self) -> list[tuple[Tracked[Any], Any]]:
+        """The tracked actions, in the order they were added, each with what it holds as it is stored."""
+        raws = self._raws
+        return [(action, raws[key]) for key, action in self._actions.items() if isinstance(action, Tracked)]
 
     @property
     def untracked(self) -> tuple[Untracked[Any], ...]:

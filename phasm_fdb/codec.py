@@ -76,10 +76,6 @@ class Codec(Generic[T]):
         except Mismatch as error:
             raise self._error("stored value", error) from None
 
-    def check(self, value: T) -> None:
-        """Raise a CodecError if the value is not of the declared type."""
-        self.to_raw(value)
-
     def _error(self, value: str, error: Mismatch) -> CodecError:
         place = f"{value}{error.path}: " if error.path else ""
         return CodecError(f"{self.where}: {place}{error}")

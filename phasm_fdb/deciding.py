@@ -30,7 +30,7 @@ def decide(
         large: the names of the fields that may hold large values; takes those which do now.
         stamps: gives out the numbers of new ids.
     """
-    actions = Actions(definition.machine.max_actions, definition.check_action, stamps.next_user_version)
+    actions = Actions(definition.machine.max_actions, definition.encode_action, stamps.next_user_version)
     state = definition.state_class(space_of(keyspace, staged, large, stamps))
     return definition.stf(state, input, actions), actions
 

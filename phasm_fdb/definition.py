@@ -49,20 +49,19 @@ class Definition:
 
     def check_payload(self, payload: Any) -> None:
         """Raise an InputError unless this is of the declared `Input`."""
-        _check(self.inputs, payload)
+        _to_raw(self.inputs, payload)
 
     def check_result(self, result: Any) -> None:
         """Raise an InputError unless this is of the declared `TrackedResult`."""
-        _check(self.results, result)
+        _to_raw(self.results, result)
 
-    def check_action(self, action: Tracked[Any] | Untracked[Any] | Later[Any]) -> None:
-        """Raise an InputError unless what this holds is of the declared type."""
+    def encode_action(self, action: Tracked[Any] | Untracked[Any] | Later[Any]) -> Any:
+        """What this holds, as it is stored; raises an InputError unless it is of the declared type."""
         if isinstance(action, Tracked):
-            _check(self.tracked, action.action)
-        elif isinstance(action, Later):
-            _check(self.inputs, action.payload)
-        else:
-            _check(self.untracked, action.action)
+            return _to_raw(self.tracked, action.action)
+        if isinstance(action, Later):
+            return _to_raw(self.inputs, action.payload)
+        return _to_raw(self.untracked, action.action)
 
     # -------------------------------------------------------------------------------------------- calls
 
@@ -87,11 +86,11 @@ class Definition:
         _judge(lambda: self.machine.check_changes(state, changes), input, changes)
 
 
-def _check(codec: Codec[Any], value: Any) -> None:
+def _to_raw(codec: Codec[Any], value: Any) -> Any:
     if codec.type is None:
         raise InputError(f"{codec.where} is not declared, and got {value!r}")
     try:
-        codec.check(value)
+        return codec.to_raw(value)
     except CodecError as error:
         raise InputError(str(error)) from None
 

@@ -52,6 +52,8 @@ def pack_element(value: Any) -> bytes:
     if kind is int and 0 <= value < 2**64 - 1:
         size = (value.bit_length() + 7) >> 3
         return b"".join((_INT_CODES[size], value.to_bytes(size, "big")))
+    if kind is bytes:
+        return b"".join((b"\x01", value.replace(b"\0", b"\0\xff"), b"\0"))
     if kind is Versionstamp:
         return b"".join((VERSIONSTAMP_CODE, value.tr_version or INCOMPLETE, value.user_version.to_bytes(2, "big")))
     if kind is tuple:
@@ -63,6 +65,11 @@ def pack_element(value: Any) -> bytes:
             "or a tuple of those"
         )
     return bytes(fdb.tuple.pack((value,)))
+
+
+def pack_incomplete(user_version: int) -> bytes:
+    """An incomplete versionstamp, as `pack_element` packs it."""
+    return b"".join((VERSIONSTAMP_CODE, INCOMPLETE, user_version.to_bytes(2, "big")))
 
 
 _INT_CODES = [bytes([0x14 + size]) for size in range(9)]

@@ -102,12 +102,16 @@ class Keyspace:
 
     def lane(self, lane: int) -> tuple[bytes, bytes]:
         """The range of a lane's outbox rows."""
-        begin = self.outbox + pack_element(lane)
+        begin = self.lane_prefix(lane)
         return begin, begin + b"\xff"
+
+    def lane_prefix(self, lane: int) -> bytes:
+        """What a lane's outbox rows begin with; their stamps follow."""
+        return self.outbox + pack_element(lane)
 
     def outbox_row(self, lane: int, stamp: Versionstamp) -> bytes:
         """The row of a pending action; with an incomplete stamp, what `set_versionstamped_key` completes."""
-        return self.outbox + pack_element(lane) + pack_element(stamp)
+        return self.lane_prefix(lane) + pack_element(stamp)
 
     def id_row(self, packed_id: bytes) -> bytes:
         return self._ids + packed_id
@@ -123,8 +127,12 @@ class Keyspace:
         begin = self._progress + pack_element(lane)
         return begin, begin + b"\xff"
 
+    def due_prefix(self, lane: int, due: int) -> bytes:
+        """What those timers of a lane begin with that are due at `due` (milliseconds); their stamps follow."""
+        return self.all_timers + pack_element(lane) + pack_element(due)
+
     def timer_row(self, lane: int, due: int, stamp: Versionstamp) -> bytes:
-        return self.all_timers + pack_element(lane) + pack_element(due) + pack_element(stamp)
+        return self.due_prefix(lane, due) + pack_element(stamp)
 
     def timers(self, lane: int, before: int | None = None) -> tuple[bytes, bytes]:
         """The range of a lane's timers that are due before `before` (milliseconds), or of all."""

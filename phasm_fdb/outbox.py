@@ -26,7 +26,7 @@ from phasm_fdb.database.ranges import Row, rows
 from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.database.waiting import wait
 from phasm_fdb.errors import CodecError, DuplicateAction, StaleCompletion
-from phasm_fdb.keys import check_size, pack_element, versionstamp_offset
+from phasm_fdb.keys import check_size, pack_element, pack_incomplete, versionstamp_offset
 from phasm_fdb.keyspace import STAMP_BYTES, Keyspace, stamp_of, stamp_value, stamped_key
 from phasm_fdb.records import MAX_RECORD_BYTES, Progress, Record
 
@@ -134,12 +134,14 @@ class Outbox:
         staged: Staged,
         stamps: TransactionStamps,
         tracked: Tracked[Any],
+        raw: Any,
         lanes: int,
         now_ms: int | None = None,
     ) -> None:
         """Store an action as pending: in its lane, or as a timer if it is due later.
 
         Args:
+            raw: what it holds, undecoded.
             now_ms: the time of the input that emits it.
 
         Raises:
@@ -147,7 +149,7 @@ class Outbox:
             CodecError: its id or ordering key is no tuple-layer value.
         """
         due = due_ms(tracked, now_ms) if tracked.after is not None or tracked.at is not None else None
-        self._store(staged, stamps, tracked, self._actions.to_raw(tracked.action), due, lanes)
+        self._store(staged, stamps, tracked, raw, due, lanes)
 
     def delay(
         self, staged: Staged, stamps: TransactionStamps, later: Later[Any], raw: Any, lanes: int, now_ms: int | None
@@ -164,17 +166,23 @@ class Outbox:
         due: int | None,
         lanes: int,
     ) -> None:
-        packed = pack_element(action.id)
-        minted = type(action.id) is Versionstamp and not action.id.is_complete()
-        if not minted and versionstamp_offset(packed) is not None:
-            raise CodecError(f"{action.id!r}: an id from new_id() is an id by itself, not part of one")
-        id_row = self._keys.id_row(packed)
-        if not minted and staged.read(id_row) is not None:
-            raise DuplicateAction(action.id)
-        number = action.id.user_version if minted else stamps.next_user_version()
+        keys, id = self._keys, action.id
+        packed = pack_element(id)
+        minted = type(id) is Versionstamp and not id.is_complete()
+        id_row = keys.id_row(packed)
+        if minted:
+            number, packed_stamp = id.user_version, packed
+        else:
+            if versionstamp_offset(packed) is not None:
+                raise CodecError(f"{id!r}: an id from new_id() is an id by itself, not part of one")
+            if staged.read(id_row) is not None:
+                raise DuplicateAction(id)
+            number = stamps.next_user_version()
+            packed_stamp = pack_incomplete(number)
         packed_key = None if action.ordering_key is None else pack_element(action.ordering_key)
         record = Record(None if minted else packed, raw, packed_key, isinstance(action, Later)).encode()
-        check_size(record, f"the action {action.id!r}", MAX_RECORD_BYTES)
+        if len(record) > MAX_RECORD_BYTES:
+            check_size(record, f"the action {id!r}", MAX_RECORD_BYTES)
         # An id that is minted now is not known yet, and would put all such actions into one lane.
         lane = lane_of(packed_key or (record if minted else packed), lanes)
         place = msgpack.packb([lane, number, minted] if due is None else [lane, number, minted, due])
@@ -182,10 +190,10 @@ class Outbox:
             staged.set_versionstamped_key(stamped_key(id_row), place)
         else:
             staged.set(id_row, place)
-            staged.set_versionstamped_value(self._keys.location_row(packed), stamp_value())
-        row = self._row(lane, Versionstamp.incomplete(number), due)
-        staged.set_versionstamped_key(stamped_key(row), record)
-        staged.add(self._keys.signal(lane), ONE)
+            staged.set_versionstamped_value(keys.location_row(packed), stamp_value())
+        place_in_lane = keys.lane_prefix(lane) if due is None else keys.due_prefix(lane, due)
+        staged.set_versionstamped_key(stamped_key(place_in_lane + packed_stamp), record)
+        staged.add(keys.signal(lane), ONE)
         stamps.emitted[packed] = (lane, number, action)
 
     def enter(self, staged: Staged, stamps: TransactionStamps, lane: int, record: Record, progress: Progress) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgpack
@@ -44,11 +44,8 @@ class Applied:
 
     def completed(self, versionstamp: bytes) -> Applied:
         """The same with the ids from `new_id()` made complete, now that the commit's versionstamp is known."""
-        tracked = tuple(
-            replace(action, id=action.id.completed(versionstamp)) if _is_incomplete(action.id) else action
-            for action in self.tracked
-        )
-        return replace(self, tracked=tracked, versionstamp=versionstamp)
+        tracked = tuple([action.completed(versionstamp) for action in self.tracked])
+        return Applied(self.reply, tracked, self.untracked, versionstamp, self.repeated)
 
 
 class Receipt(NamedTuple):
@@ -107,13 +104,16 @@ class Receipts:
         if receipt.expiry is not None:
             staged.set(receipt.expiry, b"")
 
-    def write(self, staged: Staged, receipt: Receipt, applied: Applied) -> None:
+    def write(self, staged: Staged, receipt: Receipt, applied: Applied, raws: list[Any]) -> None:
         """Record an outcome.
+
+        Args:
+            raws: what its tracked actions hold, undecoded.
 
         Raises:
             CodecError: the reply is not of the declared type, or the outcome is larger than one row.
         """
-        data = check_size(self._encode(applied), "the receipt of an input, with its reply and actions,")
+        data = check_size(self._encode(applied, raws), "the receipt of an input, with its reply and actions,")
         if any(_is_incomplete(action.id) for action in applied.tracked):
             staged.set_versionstamped_value(receipt.key, stamp_value(data, prefix=STAMPED))
         else:
@@ -121,14 +121,14 @@ class Receipts:
         if receipt.expiry is not None:
             staged.set(receipt.expiry, b"")
 
-    def _encode(self, applied: Applied) -> bytes:
+    def _encode(self, applied: Applied, raws: list[Any]) -> bytes:
         definition = self._definition
         reply = definition.replies.to_raw(applied.reply)
         if not applied.tracked and not applied.untracked:
             return bytes(msgpack.packb((reply, (), ())))
         tracked = [
-            [pack_element(one.id), definition.tracked.to_raw(one.action), _packed(one.ordering_key), *_due(one)]
-            for one in applied.tracked
+            [pack_element(one.id), raw, _packed(one.ordering_key), *_due(one)]
+            for one, raw in zip(applied.tracked, raws, strict=True)
         ]
         untracked = [definition.untracked.to_raw(one.action) for one in applied.untracked]
         return bytes(msgpack.packb([reply, tracked, untracked]))

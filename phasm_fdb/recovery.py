@@ -47,9 +47,9 @@ def restore(machinery: Machinery, tr: Any, stamps: TransactionStamps, now_ms: in
     stored = machinery.meta.load(staged)
     emitted = _emitted(machinery, tr, set(stored.large))
     known = {pack_element(action.id): action for action in pending(machinery, tr, stamps)}
-    for action in emitted.tracked:
+    for action, raw in emitted.encoded:
         if pack_element(action.id) not in known:
-            machinery.outbox.emit(staged, stamps, action, stored.lanes, now_ms)
+            machinery.outbox.emit(staged, stamps, action, raw, stored.lanes, now_ms)
     staged.flush(tr)
     return _resumed(known, emitted)
 
@@ -70,7 +70,7 @@ def restore_in_pages(machinery: Machinery, db: Any, now_ms: int) -> Actions:
 
 def _emitted(machinery: Machinery, reader: Any, large: set[str]) -> Actions:
     """What the machine's `restore` names; there is no bound, since this is not one transition."""
-    emitted = Actions(sys.maxsize, machinery.definition.check_action)
+    emitted = Actions(sys.maxsize, machinery.definition.encode_action)
     machinery.definition.restore(view_of(machinery, reader, large, "restore"), emitted)
     return emitted
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from phasm_fdb.actions import Actions
+from phasm_fdb.actions import Actions, Tracked
 from phasm_fdb.cache import CachedReader
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.deciding import Input, decide, space_of
@@ -77,11 +77,13 @@ def transition(
         StaleCompletion, TransitionError, InvariantViolation, NondeterminismError, or whatever `stf` raises; nothing is
         written then, except that a TransitionError is written to the journal, where there is one.
     """
-    if cached is None and not machinery.watched:
-        applied = _speculate(machinery, base, stamps, input, receipt, may_be_repeated)
-        if applied is not None:
-            return applied
     staged = Staged(base if cached is None else cached)
+    if cached is None and not machinery.watched:
+        guess = machinery.meta.guess(staged)
+        if guess is not None and not guess.journal:
+            applied = _speculate(machinery, base, staged, guess, stamps, input, receipt, may_be_repeated)
+            if applied is not None:
+                return applied
     stored, earlier = _before(machinery, staged, receipt, may_be_repeated)
     if earlier is not None:
         return earlier
@@ -95,6 +97,8 @@ def transition(
 def _speculate(
     machinery: Machinery,
     base: Any,
+    ahead: Staged,
+    stored: Stored,
     stamps: TransactionStamps,
     input: Input,
     receipt: Receipt | None,
@@ -103,11 +107,12 @@ def _speculate(
     """Decide while the meta row and the receipt are on their way, as if they were as expected; None if they are not.
 
     This saves a round trip to the database. Nothing is written, and nothing is raised, before they are known.
+
+    Args:
+        ahead: where the meta row is on its way.
+        stored: what that row was the last time.
     """
-    ahead, staged = Staged(base), Staged(base)
-    stored = machinery.meta.guess(ahead)
-    if stored is None or stored.journal:
-        return None
+    staged = Staged(base)
     if receipt is not None and may_be_repeated:
         ahead.start(receipt.key)
     refusal: Exception | None = None
@@ -164,24 +169,31 @@ def _decided(
             _require_trace(machinery, staged, input, actions)
     if isinstance(input, TrackedActionCompleted):
         machinery.outbox.remove(staged, stamps, input.id)
-    applied = Applied(reply, actions.tracked, actions.untracked)
+    emitted = actions.encoded
+    applied = Applied(reply, tuple([action for action, _ in emitted]), actions.untracked)
     if not actions.is_empty:
-        _store_actions(machinery, staged, stamps, actions, stored.lanes, input.at)
+        _store_actions(machinery, staged, stamps, actions, emitted, stored.lanes, input.at)
     machinery.meta.note(staged, stored, large, cached is not None)
     if receipt is not None:
-        machinery.receipts.write(staged, receipt, applied)
+        machinery.receipts.write(staged, receipt, applied, [raw for _, raw in emitted])
     return applied
 
 
 def _store_actions(
-    machinery: Machinery, staged: Staged, stamps: TransactionStamps, actions: Actions, lanes: int, now_ms: int | None
+    machinery: Machinery,
+    staged: Staged,
+    stamps: TransactionStamps,
+    actions: Actions,
+    emitted: list[tuple[Tracked[Any], Any]],
+    lanes: int,
+    now_ms: int | None,
 ) -> None:
     """Take the cancelled actions out of the outbox, and put the new ones in."""
     outbox = machinery.outbox
     for id in actions.cancelled:
         outbox.remove(staged, stamps, id)
-    for tracked in actions.tracked:
-        outbox.emit(staged, stamps, tracked, lanes, now_ms)
+    for tracked, raw in emitted:
+        outbox.emit(staged, stamps, tracked, raw, lanes, now_ms)
     for later in actions.delayed:
         raw = machinery.definition.inputs.to_raw(later.payload)
         outbox.delay(staged, stamps, later, raw, lanes, now_ms)

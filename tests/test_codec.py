@@ -132,7 +132,7 @@ def test_a_value_that_does_not_fit_is_named(value: Any, message: str) -> None:
         ORDERS.encode(value)
     assert "Input of Shop" in str(caught.value)
     with pytest.raises(CodecError, match=message):
-        ORDERS.check(value)
+        ORDERS.to_raw(value)
 
 
 @pytest.mark.parametrize(

@@ -112,8 +112,9 @@ class Staged:
         """The values of several keys, with all reads in flight together."""
         keys = list(keys)
         missing = [key for key in dict.fromkeys(keys) if self._local(key) is _UNKNOWN]
-        self._reads.update(zip(missing, self._base.read_many(missing), strict=True))
-        return [self.read(key) for key in keys]
+        if missing:
+            self._reads.update(zip(missing, self._base.read_many(missing), strict=True))
+        return [self.read(key) for key in keys] if self._adds else [self._local(key) for key in keys]
 
     def known(self, key: bytes) -> tuple[bool, bytes | None]:
         """Whether the value of a key is known here without a read, and that value."""

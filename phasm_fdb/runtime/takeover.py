@@ -53,7 +53,7 @@ def take_over(machinery: Machinery, lease: Lease, now_ms: int, tr: Any) -> int:
 def _restored(machinery: Machinery, tr: Any, stored: Stored) -> dict[bytes, Tracked[Any]]:
     """What the machine's `restore` emits, by packed id."""
     definition = machinery.definition
-    emitted = Actions(definition.machine.max_actions, definition.check_action)
+    emitted = Actions(definition.machine.max_actions, definition.encode_action)
     definition.restore(view_of(machinery, tr.snapshot, set(stored.large), "restore"), emitted)
     return {pack_element(action.id): action for action in emitted.tracked}
 
@@ -85,4 +85,5 @@ def _add_unknown(
     staged.read_many([machinery.keyspace.id_row(packed) for packed in resumed])
     for packed, action in resumed.items():
         if staged.read(machinery.keyspace.id_row(packed)) is None:
-            machinery.outbox.emit(staged, stamps, action, lanes, now_ms)
+            raw = machinery.definition.tracked.to_raw(action.action)
+            machinery.outbox.emit(staged, stamps, action, raw, lanes, now_ms)

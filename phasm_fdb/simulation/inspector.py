@@ -77,7 +77,7 @@ class Inspector:
 
     def restored(self, at: Snapshot | None = None) -> dict[bytes, Tracked[Any]]:
         """What the machine's `restore` names, by packed id."""
-        emitted = Actions(sys.maxsize, self.definition.check_action)
+        emitted = Actions(sys.maxsize, self.definition.encode_action)
         self.definition.restore(self.state("restore", at), emitted)
         return {pack_element(action.id): action for action in emitted.tracked}
 
