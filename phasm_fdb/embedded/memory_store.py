@@ -24,9 +24,10 @@ from phasm_fdb.embedded.mutation import (
     CLEAR,
     CLEAR_RANGE,
     SET,
+    SET_VERSIONSTAMPED_KEY,
+    SET_VERSIONSTAMPED_VALUE,
     apply_atomic,
-    has_stamps,
-    stamp_all,
+    put_stamp,
     versionstamp,
 )
 from phasm_fdb.embedded.store import (
@@ -163,15 +164,10 @@ class MemoryStore:
 
     def _apply(self, request: CommitRequest, committed: Committed) -> Iterable[bytes]:
         """Make the writes; returns the keys that they changed."""
-        mutations = request.mutations
-        written = request.write_keys
-        if has_stamps(mutations):
-            mutations, stamped = stamp_all(mutations, versionstamp(*committed))
-            written = [*written, *stamped]
         version = committed.version
-        self._conflicts.add(version, written, request.write_ranges)
+        stamped: list[bytes] = []
         changed: dict[bytes, None] = {}
-        for code, key, parameter in mutations:
+        for code, key, parameter in request.mutations:
             if code == SET:
                 self._write(key, parameter, version, changed)
             elif code == CLEAR:
@@ -179,9 +175,17 @@ class MemoryStore:
             elif code == CLEAR_RANGE:
                 for cleared in list(self._keys.irange(key, parameter, (True, False))):
                     self._write(cleared, None, version, changed)
+            elif code == SET_VERSIONSTAMPED_KEY:
+                key = put_stamp(key, versionstamp(*committed))
+                self._write(key, parameter, version, changed)
+                stamped.append(key)  # a write conflict that nobody could know before
+            elif code == SET_VERSIONSTAMPED_VALUE:
+                self._write(key, put_stamp(parameter, versionstamp(*committed)), version, changed)
             else:
                 value = apply_atomic(code, self._values.get(key), parameter)
                 self._write(key, value, version, changed)
+        written = [*request.write_keys, *stamped] if stamped else request.write_keys
+        self._conflicts.add(version, written, request.write_ranges)
         if changed:
             self._expiring.append((version, list(changed)))
         return changed
@@ -234,7 +238,9 @@ class MemoryStore:
                 if changes is None:
                     continue
                 if changes[-1][0] > oldest:
-                    del changes[: bisect_right(changes, oldest, key=_version_of)]
+                    # Of a key that every commit changes there are many: only half of them at once are worth a move.
+                    if changes[len(changes) // 2][0] <= oldest:
+                        del changes[: bisect_right(changes, oldest, key=_version_of)]
                     continue
                 # The list is left as it is: a reader may be looking at it.
                 del self._changes[key]

@@ -62,7 +62,10 @@ def put_stamp(parameter: bytes, stamp: bytes) -> bytes:
 
 def has_stamps(mutations: Iterable[Mutation]) -> bool:
     """Whether `stamp_all` has anything to do, so that a store can skip it."""
-    return any(code in _STAMPED for code, _, _ in mutations)
+    for code, _, _ in mutations:  # noqa: SIM110 - `any` of a generator takes twice as long, in every commit
+        if code in _STAMPED:
+            return True
+    return False
 
 
 def stamp_all(mutations: Iterable[Mutation], stamp: bytes) -> tuple[list[Mutation], list[bytes]]:
@@ -71,17 +74,15 @@ def stamp_all(mutations: Iterable[Mutation], stamp: bytes) -> tuple[list[Mutatio
     Those keys are write conflicts of the commit: nobody could know them before (FoundationDB's commit proxy
     adds them too, ResolutionRequestBuilder in fdbserver/CommitProxyServer).
     """
-    resolved: list[Mutation] = []
+    resolved = list(mutations)
     keys: list[bytes] = []
-    for mutation in mutations:
-        code, key, parameter = mutation
+    for place, (code, key, parameter) in enumerate(resolved):
         if code == SET_VERSIONSTAMPED_KEY:
             key = put_stamp(key, stamp)
             keys.append(key)
-            mutation = (SET, key, parameter)
+            resolved[place] = (SET, key, parameter)
         elif code == SET_VERSIONSTAMPED_VALUE:
-            mutation = (SET, key, put_stamp(parameter, stamp))
-        resolved.append(mutation)
+            resolved[place] = (SET, key, put_stamp(parameter, stamp))
     return resolved, keys
 
 

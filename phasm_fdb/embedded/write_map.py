@@ -60,6 +60,8 @@ Write = bytes | Cleared | Stack
 
 _ASSOCIATIVE = frozenset((BIT_AND, APPEND_IF_FITS, BYTE_MIN, BYTE_MAX))
 _IF_SAME_SIZE = frozenset((ADD, BIT_OR, BIT_XOR, MAX, MIN))
+_FEW = 16
+"""Of so few writes it is quicker to look at all than to keep their keys sorted."""
 _INDEPENDENT = frozenset((SET, SET_VERSIONSTAMPED_KEY, SET_VERSIONSTAMPED_VALUE))
 
 
@@ -110,7 +112,7 @@ class WriteMap:
         stamped = code == SET_VERSIONSTAMPED_VALUE
         readable = not self.unreadable or key not in self.unreadable
         written = self.writes.get(key)
-        if written is None and not stamped and key in self.cleared:
+        if written is None and not stamped and self.cleared and key in self.cleared:
             written = CLEARED
         if stamped and readable:
             self._put(key, [(code, operand)])
@@ -174,6 +176,8 @@ class WriteMap:
 
     def keys_within(self, begin: bytes, end: bytes) -> list[bytes]:
         """The written keys of `[begin, end)`, sorted."""
+        if len(self.writes) <= _FEW:
+            return sorted([key for key in self.writes if begin <= key < end])
         keys = self.keys()
         return keys[bisect_left(keys, begin) : bisect_left(keys, end)]
 
@@ -315,11 +319,14 @@ class WriteMap:
 
     def _flush(self, begin: bytes, end: bytes) -> None:
         """Put the writes of `[begin, end)` at the head of the commit, and forget them as writes to read."""
-        self._flushed += [(CLEAR_RANGE, low, high) for low, high in self.cleared.within(begin, end)]
-        for key in self.keys_within(begin, end):
-            self._flushed += self._as_mutations(key, self.writes[key])
-        self._drop(begin, end)
-        self.cleared.remove(begin, end)
+        if self.cleared:
+            self._flushed += [(CLEAR_RANGE, low, high) for low, high in self.cleared.within(begin, end)]
+            self.cleared.remove(begin, end)
+        written = self.keys_within(begin, end)
+        if written:
+            for key in written:
+                self._flushed += self._as_mutations(key, self.writes[key])
+            self._drop(begin, end)
 
 
 def _combine(written: Write, code: int, operand: bytes) -> Write:

@@ -22,7 +22,6 @@ from phasm_fdb.embedded.mutation import (
     MAX,
     MIN,
     OFFSET_LENGTH,
-    SET_VERSIONSTAMPED_KEY,
     SET_VERSIONSTAMPED_VALUE,
     STAMP_LENGTH,
     VALUE_SIZE_LIMIT,
@@ -56,14 +55,7 @@ class Writer(Lifecycle):
         """Write `value` at `key`."""
         if type(key) is not bytes or type(value) is not bytes:
             key, value = key_bytes(key), value_bytes(value)
-        if (
-            self._plain
-            and key < END
-            and len(key) <= KEY_SIZE_LIMIT
-            and len(value) <= VALUE_SIZE_LIMIT
-            and not self._skip_write_conflict
-            and not self._watches
-        ):
+        if self._takes(key, value):
             self._attempt.set(key, value, True)
         else:
             self._defer(lambda _: self._set(key, value))
@@ -138,7 +130,8 @@ class Writer(Lifecycle):
 
     def set_versionstamped_key(self, key: Any, param: Any, /) -> None:
         """Write at a key that gets the commit's versionstamp, where the key's last four bytes say."""
-        self._atomic_operation(SET_VERSIONSTAMPED_KEY, key, param)
+        key, param = key_bytes(key), value_bytes(param)
+        self._defer(lambda _: self._stamp_key(key, param))
 
     def set_versionstamped_value(self, key: Any, param: Any, /) -> None:
         """Write a value that gets the commit's versionstamp, where the value's last four bytes say."""
@@ -146,7 +139,10 @@ class Writer(Lifecycle):
 
     def _atomic_operation(self, code: int, key: Any, param: Any) -> None:
         key, param = key_bytes(key), value_bytes(param)
-        self._defer(lambda _: self._operate(code, key, param))
+        if code != SET_VERSIONSTAMPED_VALUE and self._takes(key, param):
+            self._attempt.operate(code, key, param, True)
+        else:
+            self._defer(lambda _: self._operate(code, key, param))
 
     # ---------------------------------------------------------------------------------------- conflict ranges
 
@@ -179,6 +175,17 @@ class Writer(Lifecycle):
         self.add_write_conflict_range(key, key_after(key))
 
     # --------------------------------------------------------------------------------------- what is checked
+
+    def _takes(self, key: bytes, value: bytes) -> bool:
+        """Whether a write can be noted at once, as nothing about it or the transaction is out of the ordinary."""
+        return (
+            self._plain
+            and key < END
+            and len(key) <= KEY_SIZE_LIMIT
+            and len(value) <= VALUE_SIZE_LIMIT
+            and not self._skip_write_conflict
+            and not self._watches
+        )
 
     def _take_write_conflict(self) -> bool:
         """Whether this write is a write conflict: the option to leave it out is for one write."""
@@ -219,18 +226,23 @@ class Writer(Lifecycle):
         conflict = self._take_write_conflict()
         self._check_write()
         _check_sizes(key, operand)
-        if code == SET_VERSIONSTAMPED_KEY:
-            _check_stamp(key)
-            version = self._attempt.cached_version
-            lowest, end = _landing(key, version)
-            self._attempt.stamp_key(key, lowest, min(end, END), operand)
-        else:
-            if code == SET_VERSIONSTAMPED_VALUE:
-                _check_stamp(operand)
-            self._attempt.operate(code, key, operand, conflict)
-        for watch in list(self._watches):
-            if watch.key == key:
-                self._fire(watch)
+        if code == SET_VERSIONSTAMPED_VALUE:
+            _stamp_place(operand)
+        self._attempt.operate(code, key, operand, conflict)
+        self._operated(key)
+
+    def _stamp_key(self, key: bytes, value: bytes) -> None:
+        self._take_write_conflict()
+        self._check_write()
+        _check_sizes(key, value)
+        lowest, end = _landing(key, _stamp_place(key), self._attempt.cached_version)
+        self._attempt.stamp_key(key, lowest, min(end, END), value)
+        self._operated(key)
+
+    def _operated(self, key: bytes) -> None:
+        """Fire the transaction's own watches of `key`."""
+        for watch in [watch for watch in self._watches if watch.key == key]:
+            self._fire(watch)
 
     def _add_conflict(self, begin: bytes, end: bytes, add: Any) -> None:
         self._check_write()
@@ -279,16 +291,17 @@ def _check_sizes(key: bytes, value: bytes) -> None:
         raise FDBError(VALUE_TOO_LARGE)
 
 
-def _check_stamp(parameter: bytes) -> None:
-    """Raise 2000 when a versionstamp and its offset do not fit."""
+def _stamp_place(parameter: bytes) -> int:
+    """Where a versionstamp goes; raises 2000 when it does not fit there."""
     length = len(parameter) - OFFSET_LENGTH
-    if length < 0 or stamp_offset(parameter) + STAMP_LENGTH > length:
+    offset = stamp_offset(parameter) if length >= 0 else 0
+    if offset + STAMP_LENGTH > length:
         raise FDBError(INVALID_CALL)
+    return offset
 
 
-def _landing(key: bytes, version: int) -> tuple[bytes, bytes]:
+def _landing(key: bytes, offset: int, version: int) -> tuple[bytes, bytes]:
     """Between which keys a versionstamped key can land: it is not lower than the version that was read."""
-    offset = stamp_offset(key)
     head, tail = key[:offset], key[offset + STAMP_LENGTH : -OFFSET_LENGTH]
     return head + versionstamp(version, 0) + tail, head + b"\xff" * STAMP_LENGTH + tail + b"\0"
 

@@ -91,6 +91,17 @@ def test_old_changes_are_dropped_in_small_steps(time: VirtualTime) -> None:
     assert list(store._keys) == [b"again"], "keys that nobody can see any more are gone"
 
 
+def test_a_key_that_every_commit_changes_keeps_no_more_than_twice_the_window(time: VirtualTime) -> None:
+    store = MemoryStore(time.clock)
+    most = 0
+    for number in range(2000):
+        commit(store, (SET, b"hot", b"%d" % number))
+        time.advance(0.05)  # a hundred commits a window
+        most = max(most, len(store._changes[b"hot"]))
+    assert most <= 2 * 100 + 10
+    assert store.snapshot().get(b"hot") == b"1999"
+
+
 def test_versions_grow_with_every_commit_and_every_snapshot(time: VirtualTime) -> None:
     store = MemoryStore(time.clock)
     seen = []
