@@ -7,8 +7,7 @@ commit fills in shows as ten 0xff bytes, as it does in the machine.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -25,10 +24,10 @@ SMALL_BYTES = 256
 DIGEST = b"\xc1"
 DIGEST_BYTES = 16
 MAX_REASON = 2000
+NO_ACTIONS: bytes = msgpack.packb([[], []])
 
 
-@dataclass(frozen=True, slots=True)
-class Effects:
+class Effects(NamedTuple):
     """The effects of an input that was applied, each part as MessagePack.
 
     Attributes:
@@ -43,11 +42,10 @@ class Effects:
 
     def summary(self) -> tuple[bytes, ...]:
         """The parts, each whole where it is small and else as a digest."""
-        return tuple(_summarized(part) for part in (self.reply, self.actions, self.writes))
+        return tuple([_summarized(part) for part in self])
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """The effect of an input that the machine refused.
 
     Attributes:
@@ -77,11 +75,9 @@ def effects_of(definition: Definition, keyspace: Keyspace, staged: Staged, reply
     Raises:
         CodecError: the reply is not of the declared type.
     """
-    emitted = [_action(definition, action) for action in actions]
-    cancelled = [pack_element(id) for id in actions.cancelled]
     return Effects(
         _packed(definition.replies.to_raw(reply), definition.replies.where),
-        _packed([emitted, cancelled], f"the actions of {definition.name}"),
+        NO_ACTIONS if actions.is_empty else _actions(definition, actions),
         msgpack.packb(_writes(keyspace, staged)),
     )
 
@@ -92,6 +88,12 @@ def _packed(raw: Any, where: str) -> bytes:
         return bytes(msgpack.packb(raw))
     except (ValueError, OverflowError) as error:  # a UnicodeEncodeError is a ValueError
         raise CodecError(f"{where}: {raw!r} cannot be encoded: {error}") from error
+
+
+def _actions(definition: Definition, actions: Actions) -> bytes:
+    emitted = [_action(definition, action) for action in actions]
+    cancelled = [pack_element(id) for id in actions.cancelled]
+    return _packed([emitted, cancelled], f"the actions of {definition.name}")
 
 
 def _action(definition: Definition, action: Tracked[Any] | Untracked[Any] | Later[Any]) -> list[Any]:
@@ -105,18 +107,17 @@ def _action(definition: Definition, action: Tracked[Any] | Untracked[Any] | Late
     return [kind, raw, pack_element(action.id), packed_key, action.after, action.at]
 
 
-def _writes(keyspace: Keyspace, staged: Staged) -> list[Any]:
+def _writes(keyspace: Keyspace, staged: Staged) -> tuple[Any, ...]:
     """The rows that were set or cleared, the ranges that were cleared, and what was added, each in key order.
 
     Ranges of the parts of large values are left out: whether they have to be cleared depends on what is known about
     a row besides its value, and nobody sees it.
     """
-    cut = len(keyspace.prefix)
-    spaces = (keyspace.state, keyspace.overflow)
-    rows = sorted([key[cut:], value] for key, value in staged.written().items() if key.startswith(spaces))
-    cleared = sorted([begin[cut:], end[cut:]] for begin, end in staged.cleared_ranges() if begin.startswith(spaces[0]))
-    added = sorted([key[cut:], delta] for key, delta in staged.added().items() if key.startswith(spaces[0]))
-    return [rows, cleared, added]
+    cut, state, spaces = len(keyspace.prefix), keyspace.state, (keyspace.state, keyspace.overflow)
+    rows = [(key[cut:], value) for key, value in staged.written().items() if key.startswith(spaces)]
+    cleared = [(begin[cut:], end[cut:]) for begin, end in staged.cleared_ranges() if begin.startswith(state)]
+    added = [(key[cut:], delta) for key, delta in staged.added().items() if key.startswith(state)]
+    return sorted(rows), sorted(cleared), sorted(added)  # no two of the rows or counters have one key
 
 
 def _summarized(part: bytes) -> bytes:

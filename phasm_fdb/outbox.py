@@ -49,6 +49,7 @@ class TransactionStamps:
 
     def __init__(self, first: int = 0) -> None:
         self._next = first
+        self._for_journal = 0
         self.journaled = False
         self.read_version: int | None = None
         self.emitted: dict[bytes, tuple[int, int, Tracked[Any] | Later[Any]]] = {}
@@ -64,10 +65,20 @@ class TransactionStamps:
         self._next += 1
         return self._next - 1
 
+    def next_for_journal(self) -> int:
+        """The next free number, for an entry of the journal: nothing that the caller gets holds it."""
+        self._for_journal += 1
+        return self.next_user_version()
+
     @property
     def count(self) -> int:
         """How many numbers were given out."""
         return self._next
+
+    @property
+    def used_by_machine(self) -> bool:
+        """Whether any number was given out for the state or for an action, and not for the journal."""
+        return self._next > self._for_journal
 
     @property
     def used(self) -> bool:

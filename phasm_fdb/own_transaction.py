@@ -84,5 +84,5 @@ class OwnTransaction:
         self._stamps = stamps = TransactionStamps()
         repeated = self._may_be_repeated or self._attempts.maybe_committed
         applied = transition(self._machinery, tr, stamps, self._input, self._receipt, repeated, reader)
-        self._versionstamp = tr.get_versionstamp() if stamps.used and not applied.repeated else None
+        self._versionstamp = tr.get_versionstamp() if stamps.used_by_machine and not applied.repeated else None
         return applied

@@ -252,6 +252,38 @@ def test_an_input_that_cannot_be_encoded_is_refused_and_nothing_is_written(db: A
     assert everything(db, subspace) == {}
 
 
+@dataclass
+class Batch:
+    items: list[str]
+
+
+class Consumes(Note):
+    """Takes its input apart, which a machine must not do: another attempt would find it empty."""
+
+    Input = Batch
+    Reply = int
+
+    def stf(self, state: Any, input: Any, actions: Any) -> int:
+        count = len(input.payload.items)
+        state.text.set("".join(input.payload.items.pop(0) for _ in range(count)))
+        return count
+
+
+def test_an_input_is_recorded_as_it_came_also_if_the_machine_changes_it(db: Any, subspace: Subspace) -> None:
+    layer = Layer(Consumes(), subspace, journal=True)
+    assert layer.apply(db, Batch(["a", "b"])).reply == 2
+    assert payloads(db, layer) == [Batch(["a", "b"])]
+    assert layer.replay(db).same
+
+
+@pytest.mark.parametrize("journal", [False, True])
+def test_it_changes_nothing_of_what_apply_returns(db: Any, subspace: Subspace, journal: bool) -> None:
+    note = Layer(Note(), subspace["note"], journal=journal)
+    assert note.apply(db, Text("a")).versionstamp is None, "nothing holds it"
+    wallet = Layer(Wallet(), subspace["wallet"], journal=journal)
+    assert wallet.apply(db, Deposit("ann", 5)).versionstamp is not None, "a row of the state holds it"
+
+
 # --------------------------------------------------------------------------------------------- no holes
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import struct
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from typing import Any
@@ -82,7 +81,7 @@ class Staged:
         self._started: dict[bytes, Any] = {}
         self._writes: dict[bytes, bytes | None] = {}
         self._adds: dict[bytes, int] = {}
-        self._stamped: dict[bytes, int] = {}
+        self._stamped: dict[bytes, bytes] = {}  # with the four bytes that say where the versionstamp goes
         self._stamped_values: dict[bytes, bytes] = {}
         self._cleared: list[tuple[bytes, bytes]] = []
         self._conflicts: list[tuple[bytes, bytes]] = []
@@ -204,7 +203,7 @@ class Staged:
         """Add a 64-bit little-endian number to a key's value, without reading it."""
         if self._read_only:
             self._refuse()
-        if key in self._writes or any(begin <= key < end for begin, end in self._cleared):
+        if key in self._writes or (self._cleared and any(begin <= key < end for begin, end in self._cleared)):
             self._writes[key] = encode_count(decode_count(self._local(key)) + decode_count(param))
         else:
             self._adds[key] = self._adds.get(key, 0) + decode_count(param)
@@ -217,9 +216,9 @@ class Staged:
         """
         if self._read_only:
             self._refuse()
-        (offset,) = struct.unpack("<L", key[-4:])
-        self._writes[key[:-4]] = param
-        self._stamped[key[:-4]] = offset
+        row = key[:-4]
+        self._writes[row] = param
+        self._stamped[row] = key[-4:]
 
     def set_versionstamped_value(self, key: bytes, param: bytes) -> None:
         """Set a key to a value that the commit's versionstamp completes; it cannot be read back before that."""
@@ -250,7 +249,7 @@ class Staged:
             if value is None:
                 target.clear(key)
             elif key in stamped:
-                target.set_versionstamped_key(key + struct.pack("<L", stamped[key]), value)
+                target.set_versionstamped_key(key + stamped[key], value)
             else:
                 target.set(key, value)
         for key, param in self._stamped_values.items():

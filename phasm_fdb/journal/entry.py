@@ -48,16 +48,12 @@ class Entry(NamedTuple):
     before: int = 0
 
     @classmethod
-    def of(cls, definition: Definition, number: int, input: Input, outcome: Outcome) -> Entry:
-        """The record of an input."""
-        kind: Kind
+    def of(cls, number: int, input: Input, raw: Any, outcome: Outcome) -> Entry:
+        """The record of an input, of which `raw` is what it was before the machine had it."""
+        applied, summary = isinstance(outcome, Effects), outcome.summary()
         if isinstance(input, TrackedActionCompleted):
-            kind = "completion"
-            packed_id, raw = pack_element(input.id), definition.results.to_raw(input.result)
-        else:
-            kind = "input"
-            packed_id, raw = pack_element(input.request_id), definition.inputs.to_raw(input.payload)
-        return cls(kind, number, input.at, packed_id, raw, isinstance(outcome, Effects), outcome.summary())
+            return cls("completion", number, input.at, pack_element(input.id), raw, applied, summary)
+        return cls("input", number, input.at, pack_element(input.request_id), raw, applied, summary)
 
     def input(self, definition: Definition) -> Input:
         """The input again, exactly as the machine got it; raises a CodecError if the machine knows no such type."""
@@ -68,10 +64,11 @@ class Entry(NamedTuple):
 
     def encode(self) -> bytes:
         """Its bytes, which begin with their checksum; raises a CodecError if the input cannot be encoded."""
+        fields: tuple[Any, ...]
         if self.kind in ("input", "completion"):
-            fields = [self.kind, self.number, self.at, self.packed_id, self.raw, self.applied, self.summary]
+            fields = self[:7]  # up to the summary
         else:
-            fields = [self.kind, self.number, self.schema, self.empty, self.before]
+            fields = (self.kind, self.number, self.schema, self.empty, self.before)
         try:
             data = bytes(msgpack.packb(fields))
         except (ValueError, OverflowError) as error:  # a UnicodeEncodeError is a ValueError
@@ -90,6 +87,13 @@ class Entry(NamedTuple):
             return cls(kind, number, at, packed_id, raw, applied, tuple(summary))
         schema, empty, before = fields
         return cls(kind, number, schema=schema, empty=empty, before=before)
+
+
+def raw_of(definition: Definition, input: Input) -> Any:
+    """What an input carries, as plain lists, maps and scalars of its own."""
+    if isinstance(input, TrackedActionCompleted):
+        return definition.results.to_raw(input.result)
+    return definition.inputs.to_raw(input.payload)
 
 
 def weight(data: bytes) -> int:

@@ -16,7 +16,7 @@ from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.deciding import Input
 from phasm_fdb.definition import Definition
 from phasm_fdb.effects import Effects, Outcome, Refusal
-from phasm_fdb.journal.entry import Entry, weight
+from phasm_fdb.journal.entry import Entry, raw_of, weight
 from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.meta import Meta, Stored
 from phasm_fdb.outbox import TransactionStamps
@@ -49,18 +49,19 @@ class Journal:
             reader: what the transition reads through.
         """
         opening = None if stored.journal else self._opening(Staged(reader), stored, stamps)
-        return Record(self, stored, stamps, input, opening, stamps.next_user_version())
+        raw = raw_of(self.definition, input)  # now: a machine that changes its input changes nothing here
+        return Record(self, stored, stamps, input, raw, opening, stamps.next_for_journal())
 
     def _opening(self, staged: Staged, stored: Stored, stamps: TransactionStamps) -> Entry:
         """The entry that the journal is switched on with."""
         empty = not any(True for _ in staged.rows(self._keys.state, self._keys.state + b"\xff", limit=1))
         before = read_sum(staged, self._keys)
-        return Entry("on", stamps.next_user_version(), schema=stored.schema, empty=empty, before=before)
+        return Entry("on", stamps.next_for_journal(), schema=stored.schema, empty=empty, before=before)
 
     def migrated(self, staged: Staged, stored: Stored, stamps: TransactionStamps, from_version: int) -> None:
         """Append that a batch of a migration changed the state, if there is a journal."""
         if stored.journal:
-            self.append(staged, stamps, Entry("migrated", stamps.next_user_version(), schema=from_version))
+            self.append(staged, stamps, Entry("migrated", stamps.next_for_journal(), schema=from_version))
 
     def stop(self, tr: Any) -> None:
         """Switch the journal off, for all processes; one with `journal=True` switches it on again."""
@@ -89,6 +90,7 @@ class Record(NamedTuple):
     """What will be an entry of the journal, once its input is decided.
 
     Attributes:
+        raw: what the input carries, undecoded.
         opening: the entry that the journal is switched on with, where it is off.
         number: of the entry itself. What the input leads to has the numbers behind it, so that a replay, which knows
             this one, gives out the same.
@@ -98,6 +100,7 @@ class Record(NamedTuple):
     stored: Stored
     stamps: TransactionStamps
     input: Input
+    raw: Any
     opening: Entry | None
     number: int
 
@@ -116,7 +119,7 @@ class Record(NamedTuple):
         if self.opening is not None:
             stored = self.journal.switch(staged, stored, on=True)
             self.journal.append(staged, self.stamps, self.opening)
-        entry = Entry.of(self.journal.definition, self.number, self.input, outcome)
+        entry = Entry.of(self.number, self.input, self.raw, outcome)
         self.journal.append(staged, self.stamps, entry)
         return stored
 
