@@ -1,14 +1,15 @@
-"""The pytest plugin: databases, simulations, and the guard in the tests that use them.
+"""The pytest plugin: databases, simulations, and the guard and the lint in the tests that use them.
 
 It is on wherever the package is installed (`-p no:phasm` switches it off), and does nothing to tests that ask for none
 of its fixtures:
 
 - `phasm_db`: an empty database, once in memory, once in a file, and once on a FoundationDB cluster where there is one.
-- `simulate`: runs a workload from many seeds, and fails with the shortest program that shows what is wrong.
+- `simulate`: reads the machine of a workload as `phasm lint` does, runs the workload from many seeds, and fails with
+  what was found, or with the shortest program that shows what is wrong.
 
 Options: `--phasm-seeds N`, `--phasm-time SECONDS`, `--phasm-databases memory,embedded,cluster`. In the ini file:
 `phasm_guard = error|warn|off`, how those tests treat machine code that reaches for the clock, chance or the outside
-world.
+world; `phasm_lint = false` to have no code read.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         "phasm_guard", "what the guard does in tests with phasm fixtures: error, warn or off", default="error"
     )
+    parser.addini("phasm_lint", "whether `simulate` reads the machine as `phasm lint` does", type="bool", default=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -94,4 +96,5 @@ def simulate(request: pytest.FixtureRequest, phasm_guard: str) -> Simulate:
     cache: Any = request.config.cache if hasattr(request.config, "cache") else None
     folder = None if cache is None else cache.mkdir("phasm")
     seeds, seconds = request.config.getoption("--phasm-seeds"), request.config.getoption("--phasm-time")
-    return Simulate(seeds if seeds is not None or seconds is not None else DEFAULT_SEEDS, seconds, folder)
+    seeds = seeds if seeds is not None or seconds is not None else DEFAULT_SEEDS
+    return Simulate(seeds, seconds, folder, lint=request.config.getini("phasm_lint"))

@@ -1,4 +1,4 @@
-"""Simulations in tests: a violation fails the test with the shortest program that shows it."""
+"""Simulations in tests: what is wrong fails the test, shown as the lint finds it or as the shortest program."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
+from phasm_fdb.lint import LintError
 from phasm_fdb.simulation.aftermath import Finding, investigate
+from phasm_fdb.simulation.inspector import make_machine
 from phasm_fdb.simulation.result import Result
 from phasm_fdb.simulation.runner import Made
 from phasm_fdb.simulation.runner import simulate as simulate_once
 from phasm_fdb.simulation.settings import DEFAULT_OPS
 from phasm_fdb.simulation.sweep import sweep
 from phasm_fdb.simulation.workload import Workload
+from phasm_fdb.testing.linting import assert_deterministic
 
 SHRINK_SECONDS = 60.0
 
@@ -26,12 +29,14 @@ class Simulate:
     Args:
         seeds, seconds: how many seeds, and how long, where the test does not say it.
         folder: where failing runs are saved; None for nowhere.
+        lint: read the machine's code first, as `phasm lint` does.
     """
 
-    def __init__(self, seeds: int | None, seconds: float | None, folder: Path | None) -> None:
+    def __init__(self, seeds: int | None, seconds: float | None, folder: Path | None, lint: bool = True) -> None:
         self._seeds = seeds
         self._seconds = seconds
         self._folder = folder
+        self._lint = lint
 
     def __call__(
         self,
@@ -55,8 +60,10 @@ class Simulate:
             shrink_seconds: how long to shrink what fails at most.
 
         Returns:
-            All results as one, if everything held; the test fails otherwise.
+            All results as one, if everything held; the test fails otherwise, and where the lint finds something.
         """
+        if self._lint:
+            _read(workload)
         seeds, seconds = (self._seeds, self._seconds) if seeds is None else (seeds, None)
         options: Any = {"ops": ops, "workers": workers, "faults": faults}
         result = sweep(workload, seed=seed, seeds=seeds, seconds=seconds, **options)
@@ -78,6 +85,17 @@ class Simulate:
             return []
         program, test = finding.save(self._folder)
         return [f"see it again: phasm simulate --replay {program}", f"as a regression test: {test}"]
+
+
+def _read(workload: Made) -> None:
+    """Fail the test if the lint finds something in the machine of a workload."""
+    machine = make_machine(workload if isinstance(workload, Workload) else workload())
+    try:
+        assert_deterministic(machine)
+    except LintError:
+        return  # code without a text, from a shell say: the runs are all there is
+    except AssertionError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 def name_of(workload: Made) -> str:

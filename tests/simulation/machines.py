@@ -127,6 +127,13 @@ class Forgetful(Shop):
         state.orders[order] = state.orders[order]
 
 
+class Tosses(Shop):
+    """Decides by chance."""
+
+    def buy(self, state: ShopState, actions: Actions, amount: int) -> int:
+        return int(random.random() * 100)
+
+
 class ShopWorkload(Workload):
     """Customers who buy one to three."""
 
@@ -158,6 +165,10 @@ class CarelessWorkload(ShopWorkload):
 
 class BreaksWorkload(ShopWorkload):
     machine = Breaks
+
+
+class TossesWorkload(ShopWorkload):
+    machine = Tosses
 
 
 class NeverRestsWorkload(ShopWorkload):

@@ -17,7 +17,7 @@ TESTS = """
 from tests.machines import Deposit, Wallet
 from phasm_fdb import Layer, NondeterminismError, Subspace
 from layers.counter.workload import CounterWorkload
-from tests.simulation.machines import BreaksWorkload
+from tests.simulation.machines import BreaksWorkload, TossesWorkload
 import pytest, random
 
 def test_database(phasm_db):
@@ -34,6 +34,9 @@ def test_guard(phasm_db):
 
 def test_holds(simulate):
     assert simulate(CounterWorkload, ops=20).seeds == {seeds}
+
+def test_tosses(simulate):
+    simulate(TossesWorkload, seeds=1, ops=5)
 
 def test_wrong(simulate):
     simulate(BreaksWorkload, seeds=1, ops=300)
@@ -70,6 +73,19 @@ def test_the_databases_can_be_chosen(run: Run) -> None:
 def test_the_guard_can_be_switched_off(run: Run) -> None:
     result = run("-k", "test_guard", "-o", "phasm_guard=off", "--phasm-databases", "memory")
     result.assert_outcomes(failed=1)
+
+
+def test_simulate_reads_the_machine_first(run: Run) -> None:
+    result = run("-k", "test_tosses")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["Tosses is not deterministic:", "*machines.py:*: random: `random.random`*"])
+
+
+def test_the_lint_can_be_switched_off(run: Run) -> None:
+    result = run("-k", "test_tosses", "-o", "phasm_lint=false")
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*is not deterministic:*")
+    result.stdout.fnmatch_lines("*violated: NondeterminismError: Tosses.stf calls random.random()*")
 
 
 def test_the_seeds_are_the_command_lines(run: Run) -> None:
