@@ -70,8 +70,10 @@ FUNCTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "os": ("urandom", "getrandom"),
     },
     "environment": {
-        "os": ("getenv", "getpid", "getppid", "getlogin", "getcwd", "cpu_count", "getloadavg", "uname"),
+        "os": ("getenv", "getpid", "getppid", "getlogin", "getcwd", "cpu_count", "getloadavg", "uname", "times"),
     },
+    # What else touches files is reported by CPython itself (`phasm_fdb.guard.auditing`).
+    "file": {"os": ("stat", "lstat", "access", "readlink", "statvfs")},
     "thread": {
         "threading.Thread": ("start",),
         "_thread": ("start_new_thread",),

@@ -97,6 +97,7 @@ CLOSED: dict[str, list[Callable[[], object]]] = {
         lambda: os.getenv("HOME"),
         lambda: os.environ.update(PHASM="1"),
         lambda: os.getpid(),
+        lambda: os.times(),
         lambda: os.getcwd(),  # noqa: PTH109
         lambda: socket.gethostname(),
         lambda: os.chdir("/"),
@@ -109,6 +110,10 @@ CLOSED: dict[str, list[Callable[[], object]]] = {
         lambda: os.listdir("/"),  # noqa: PTH208
         lambda: list(os.scandir("/")),
         lambda: shutil.copyfile("/dev/null", "/tmp/phasm-nothing"),
+        lambda: pathlib.Path("/dev/null").exists(),
+        lambda: os.path.getmtime("/dev/null"),  # noqa: PTH204
+        lambda: os.access("/dev/null", os.R_OK),
+        lambda: pathlib.Path("/dev/null").is_symlink(),
         lambda: sqlite3.connect(":memory:"),
     ],
     "uses the network": [

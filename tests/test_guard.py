@@ -7,6 +7,7 @@ import contextlib
 import datetime
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -381,7 +382,7 @@ assert time.time is not real[0] and datetime.datetime.__dict__["now"] is not rea
     assert done.returncode == 0, done.stderr
 
 
-def test_closed_doors_look_as_before() -> None:
+def test_closed_doors_look_as_before(tmp_path: Path) -> None:
     guarded(Out())
     assert time.time.__name__ == "time"
     assert isinstance(datetime.datetime.now(), datetime.datetime)
@@ -390,3 +391,6 @@ def test_closed_doors_look_as_before() -> None:
     assert guarded_calls.Later.today().year == datetime.date.today().year
     assert random.Random(3).random() == random.Random(3).random()
     assert random.SystemRandom().random() < 1
+    assert os.stat in os.supports_follow_symlinks
+    assert shutil.copy2(__file__, tmp_path / "copy") == tmp_path / "copy"
+    assert (tmp_path / "copy").stat().st_mtime == Path(__file__).stat().st_mtime

@@ -26,6 +26,11 @@ from phasm_fdb.outside import CLOCK_UNLESS_GIVEN, FUNCTIONS
 
 _lock = threading.Lock()
 
+#: Where `os` says which of its functions take what; `shutil` asks, and does without the others.
+_ABILITIES: tuple[set[Callable[..., Any]], ...] = (
+    *(os.supports_dir_fd, os.supports_effective_ids, os.supports_fd, os.supports_follow_symlinks),
+)
+
 #: What stands in the place of a function, by the `id` of that function, which its replacement keeps alive.
 _replaced: dict[int, Callable[..., Any]] = {}
 
@@ -89,6 +94,9 @@ def _close(owner: Any, name: str, kind: str, call: str, unless_given: int | None
         return original(*args, **kwargs)
 
     setattr(owner, name, door)
+    for able in _ABILITIES:
+        if original in able:
+            able.add(door)
     _replaced[id(original)] = door
 
 

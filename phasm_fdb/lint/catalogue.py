@@ -9,7 +9,7 @@ from phasm_fdb.lint.rules import DATABASE, IDENTITY, OUTPUT, SHARED_STATE
 from phasm_fdb.outside import FUNCTIONS
 
 _FILES_OF_OS = (
-    *("open", "fdopen", "read", "write", "close", "listdir", "scandir", "walk", "fwalk", "stat", "lstat", "access"),
+    *("open", "fdopen", "read", "write", "close", "listdir", "scandir", "walk", "fwalk"),
     *(
         "remove",
         "unlink",
@@ -23,12 +23,12 @@ _FILES_OF_OS = (
         "link",
         "symlink",
     ),
-    *("chmod", "chown", "truncate", "utime", "readlink", "mkfifo", "pipe", "fsync", "sync", "path.exists"),
+    *("chmod", "chown", "truncate", "utime", "mkfifo", "pipe", "fsync", "sync", "path.exists"),
     *("path.isfile", "path.isdir", "path.islink", "path.getsize", "path.getmtime", "path.getctime", "path.getatime"),
     *("path.realpath", "path.samefile"),
 )
 _SURROUNDINGS_OF_OS = (
-    *("environ", "environb", "getenvb", "putenv", "unsetenv", "chdir", "getuid", "geteuid", "getgid", "times"),
+    *("environ", "environb", "getenvb", "putenv", "unsetenv", "chdir", "getuid", "geteuid", "getgid"),
     *("sched_getaffinity", "path.expanduser", "path.expandvars", "path.abspath"),
 )
 _PROCESSES_OF_OS = (
