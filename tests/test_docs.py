@@ -34,3 +34,11 @@ LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_index_leads_to_every_page() -> None:
+    index = ROOT / "docs" / "README.md"
+    linked = {(index.parent / target).resolve() for target in LINK.findall(index.read_text())}
+    pages = {page for page in PAGES if page.name != "README.md" or page.parent.parent == ROOT / "layers"}
+    assert pages <= linked, f"not in the index: {pages - linked}"
+    assert "(docs/README.md)" in (ROOT / "README.md").read_text()
