@@ -38,7 +38,7 @@ def _all(reach: Reach) -> Iterator[Finding]:
     for scope in reach.scopes:
         yield from check_doors(scope)
         yield from check_orders(scope)
-        yield from check_shared(scope, reach.machine.__module__)
+        yield from check_shared(scope, reach.machine)
         yield from check_floats(scope)
 
 

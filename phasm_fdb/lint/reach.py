@@ -17,7 +17,7 @@ from phasm_fdb.lint.finding import LintError
 from phasm_fdb.lint.scope import Scope
 from phasm_fdb.lint.spoken import is_project_class, spoken_classes
 from phasm_fdb.lint.values import Bound, Known, Made, Value, attribute, callables_in, functions_of
-from phasm_fdb.machine import StateMachine
+from phasm_fdb.machine import Normal, StateMachine
 from phasm_fdb.origin import is_project_module
 from phasm_fdb.state import State
 
@@ -69,6 +69,8 @@ class Reach:
             found = attribute(self._self_value, name)
             if isinstance(found, Bound) and found.owner is not StateMachine:
                 given = {place: Made(state)} if isinstance(state, type) else {}
+                if name == "stf":
+                    given[place + 1] = Made(Normal)
                 scope = Scope(found.function, self._self_value, found.owner, (name,), given)
                 self._seen.add((found.function.__code__, _class_key(self._self_value)))
                 self._waiting.append(scope)

@@ -16,7 +16,7 @@ ALLOW = "allow"
 RULES: dict[str, str] = {kind: door.instead for kind, door in DOORS.items()} | {
     DATABASE: "read and write through the fields of `state`, which are one transaction",
     SET_ORDER: "go through `sorted(...)` of it, or keep a dict, a list or a Map, whose order is always the same",
-    SHARED_STATE: "keep it in a field of the State, or make it a constant that nothing changes",
+    SHARED_STATE: "keep it in a field of the State, change a copy of it, or make it a constant",
     IDENTITY: "compare and order by the values themselves, or by an id that the state gives out",
     FLOAT: "use integers of the smallest unit, such as cents, and `//` or `divmod`",
     OUTPUT: "emit an Untracked action: a line written here is written by every attempt, also by those that fail",

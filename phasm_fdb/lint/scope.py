@@ -81,6 +81,12 @@ class Scope:
         """Whether a name is an argument or a variable of the function."""
         return name in self._locals
 
+    def is_argument(self, name: str) -> bool:
+        """Whether a name is an argument of the function, and nothing else."""
+        arguments = self.node.args
+        named = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+        return any(one.arg == name for one in named) and len(self._locals[name]) == 1
+
     def bindings(self, name: str) -> list[Binding]:
         """Everything that a local name is bound by."""
         return self._locals.get(name, [])

@@ -1,4 +1,4 @@
-"""State outside of the state: globals, class attributes, attributes of the machine, and defaults that change."""
+"""State outside of the state: globals, class attributes, attributes of the machine, defaults and inputs that change."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import inspect
 import sys
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 from phasm_fdb.lint.finding import Finding, LintError, finding_at
 from phasm_fdb.lint.rules import SHARED_STATE
 from phasm_fdb.lint.scope import Scope
 from phasm_fdb.lint.text import text_of
-from phasm_fdb.lint.values import Above, Bound, Known, Made, Value, owner_of
-from phasm_fdb.machine import StateMachine
+from phasm_fdb.lint.values import Above, Bound, Known, Made, Value, owner_of, type_of
+from phasm_fdb.machine import Normal, StateMachine, TrackedActionCompleted
 from phasm_fdb.origin import is_project_module
 from phasm_fdb.state import State
 
@@ -31,22 +31,19 @@ CHANGING = frozenset(
 )
 
 
-def check_shared(scope: Scope, project: str) -> Iterator[Finding]:
-    """Findings for what a function keeps outside of the state, and for what it reads there and others change.
-
-    Args:
-        project: the module of the machine.
-    """
+def check_shared(scope: Scope, machine: type[StateMachine]) -> Iterator[Finding]:
+    """Findings for what a function keeps outside of the state, and for what it reads there and others change."""
+    inputs = _inputs_of(machine)
     own_globals = {name for node in scope.nodes() if isinstance(node, ast.Global | ast.Nonlocal) for name in node.names}
     changed: set[ast.AST] = set()
     for node in scope.nodes():  # an expression comes before its parts
         for place, base in _changes(node):
-            what = _kept(scope, base, own_globals)
+            what = _kept(scope, base, own_globals, inputs)
             if what is not None:
                 changed.update(ast.walk(place))
                 yield finding_at(scope.text.path, place, SHARED_STATE, f"`{ast.unparse(place)}` {what}", scope.via)
         if node not in changed and isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
-            what = _read(scope, node, project)
+            what = _read(scope, node, machine.__module__)
             if what is not None:
                 yield finding_at(scope.text.path, node, SHARED_STATE, f"`{ast.unparse(node)}` {what}", scope.via)
 
@@ -71,18 +68,33 @@ def _changes(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
             yield node, node
 
 
-def _kept(scope: Scope, base: ast.expr, own_globals: set[str]) -> str | None:
+def _kept(scope: Scope, base: ast.expr, own_globals: set[str], inputs: frozenset[type]) -> str | None:
     """Why what is changed outlives the transition, if it does."""
     if isinstance(base, ast.Name) and isinstance(base.ctx, ast.Store | ast.Del):
         return "sets a variable that outlives the transition" if base.id in own_globals else None
     if _is_default(scope, base):
         return "changes a default, which all calls share"
+    if _is_of_input(scope, base, inputs):
+        return "changes the input, of which the next attempt finds what is left"
     value = scope.value(base)
     if isinstance(value, Known) and (not _is_code(value.value) or isinstance(value.value, type | ModuleType)):
         return f"changes `{ast.unparse(base)}`, which outlives the transition"
     if isinstance(value, Made) and issubclass(value.cls, StateMachine):
         return "changes the machine itself, which outlives the transition"
     return None
+
+
+def _inputs_of(machine: type[StateMachine]) -> frozenset[type]:
+    """The classes of a machine's inputs, and of what they carry."""
+    carried = [part for declared in (machine.Input, machine.TrackedResult) for part in (declared, *get_args(declared))]
+    return frozenset((Normal, TrackedActionCompleted, *(part for part in carried if isinstance(part, type))))
+
+
+def _is_of_input(scope: Scope, base: ast.expr, inputs: frozenset[type]) -> bool:
+    """Whether an expression is an argument that is an input or what one carries, or a part of it."""
+    while isinstance(base, ast.Attribute | ast.Subscript):
+        base = base.value
+    return isinstance(base, ast.Name) and scope.is_argument(base.id) and type_of(scope.value(base)) in inputs
 
 
 def _is_code(value: Any) -> bool:
