@@ -33,6 +33,8 @@ COUNTERS = {
 }
 
 
+_NO_SPAN = contextlib.nullcontext()
+
 #: Gives for each lane: its number, how many actions are loaded, and the age of the oldest in seconds.
 Look = Callable[[], Iterable[tuple[int, int, float]]]
 
@@ -66,15 +68,13 @@ class Telemetry:
             attributes = {**self._attributes, "phasm.action": action_type, "phasm.outcome": outcome}
             self._api.handler_seconds.record(seconds, attributes)
 
-    @contextlib.contextmanager
-    def span(self, name: str, **attributes: Any) -> Iterator[None]:
+    def span(self, name: str, **attributes: Any) -> contextlib.AbstractContextManager[Any]:
         """A span around a piece of work."""
         if self._api is None:
-            yield
-            return
-        named = {f"phasm.{key}": value for key, value in attributes.items()}
-        with self._api.tracer.start_as_current_span(name, attributes={**self._attributes, **named}):
-            yield
+            return _NO_SPAN
+        named = {**self._attributes, **{f"phasm.{key}": value for key, value in attributes.items()}}
+        span: contextlib.AbstractContextManager[Any] = self._api.tracer.start_as_current_span(name, attributes=named)
+        return span
 
     @contextlib.contextmanager
     def lanes_watched(self, look: Look) -> Iterator[None]:
