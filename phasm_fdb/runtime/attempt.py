@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -57,5 +58,9 @@ class Attempt:
 
 def idempotency_key(layer: str, prefix: bytes, stamp: Versionstamp) -> str:
     """The key of the action that was emitted at `stamp` in the keyspace under `prefix`: no other action has it."""
-    place = hashlib.blake2b(prefix, digest_size=4).hexdigest()
-    return f"{layer}-{place}-{stamp.tr_version.hex()}{stamp.user_version:04x}"
+    return f"{layer}-{_digest(prefix)}-{stamp.tr_version.hex()}{stamp.user_version:04x}"
+
+
+@functools.lru_cache(maxsize=64)
+def _digest(prefix: bytes) -> str:
+    return hashlib.blake2b(prefix, digest_size=4).hexdigest()

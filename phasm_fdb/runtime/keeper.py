@@ -96,7 +96,8 @@ class Keeper:
 
     async def leave(self) -> None:
         """Give back all that is held, at once."""
-        await self._transact(membership.leave, self._machinery.keyspace, self.session)
+        leases = list(self._holder.held().values())
+        await self._transact(membership.leave, self._machinery.keyspace, self.session, leases)
 
     async def _enter(self) -> None:
         self.session = self._new_session()

@@ -7,6 +7,7 @@ Chubby's sequencers (Burrows, OSDI 2006, section 2.4).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgpack
@@ -50,5 +51,15 @@ class Lease:
 
 def fence(keyspace: Keyspace, staged: Staged, lease: Lease) -> None:
     """Raise StaleLease unless `lease` still holds its lane, and make the transaction conflict with its loss."""
-    if staged.read(keyspace.lease(lease.lane)) != lease.encode():
+    if not holds(keyspace, staged, lease):
         raise StaleLease(lease.lane, lease.token)
+
+
+def stale_among(keyspace: Keyspace, staged: Staged, leases: Iterable[Lease]) -> set[Lease]:
+    """Those of the leases that hold their lanes no more; the transaction conflicts with the loss of the others."""
+    return {lease for lease in leases if not holds(keyspace, staged, lease)}
+
+
+def holds(keyspace: Keyspace, staged: Staged, lease: Lease) -> bool:
+    """Whether a lane is held under this lease still, as a transaction sees it."""
+    return staged.read(keyspace.lease(lease.lane)) == lease.encode()

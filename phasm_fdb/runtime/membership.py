@@ -90,8 +90,10 @@ def enter(machinery: Machinery, session: bytes, presence: Presence, tr: Any) -> 
     staged.flush(tr)
 
 
-def leave(keyspace: Keyspace, session: bytes, tr: Any) -> None:
-    """Remove a worker's row, which gives back all that it holds."""
+def leave(keyspace: Keyspace, session: bytes, leases: Iterable[Lease], tr: Any) -> None:
+    """Give back what a worker holds, and remove its row: what is left of it then is as if it had died."""
+    for lease in leases:
+        hand_over(keyspace, lease, None, tr)
     tr.clear(keyspace.worker(session))
 
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from phasm_fdb.database.staged import Staged
-from phasm_fdb.errors import StaleLease
 from phasm_fdb.outbox import TransactionStamps
 from phasm_fdb.runtime.failing import Settled, Verdict, complete, fail, is_ours
-from phasm_fdb.runtime.lease import fence
+from phasm_fdb.runtime.lease import stale_among
 from phasm_fdb.runtime.retry import Retry
 from phasm_fdb.runtime.work import Work
 from phasm_fdb.transition import Machinery
@@ -43,26 +42,27 @@ def settle(machinery: Machinery, endings: Sequence[Ending], now_ms: int, tr: Any
     stamps = TransactionStamps()
     keys = machinery.keyspace
     works = [ending.work for ending in endings]
+    leases = dict.fromkeys(work.lease for work in works)
     # What the transitions will read anyway, with all reads in flight together.
     base.read_many(
         [
-            *(keys.lease(work.lane) for work in works),
+            *(keys.lease(lease.lane) for lease in leases),
             *(work.row for work in works),
             *(keys.id_row(work.packed_id) for work in works),
             *(keys.location_row(work.packed_id) for work in works if work.record and work.record.packed_id),
         ]
     )
-    settled = [_settle(machinery, base, stamps, ending, now_ms) for ending in endings]
+    stale = stale_among(keys, base, leases)
+    settled = [
+        Settled(Verdict.STALE) if ending.work.lease in stale else _settle(machinery, base, stamps, ending, now_ms)
+        for ending in endings
+    ]
     base.flush(tr)
     return settled
 
 
 def _settle(machinery: Machinery, base: Staged, stamps: TransactionStamps, ending: Ending, now_ms: int) -> Settled:
     work = ending.work
-    try:
-        fence(machinery.keyspace, base, work.lease)
-    except StaleLease:
-        return Settled(Verdict.STALE)
     if work.slot is not None:
         base.clear(work.slot)
     if base.read(work.row) is None:

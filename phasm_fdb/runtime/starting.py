@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from phasm_fdb.database.staged import Staged
-from phasm_fdb.errors import CodecError, StaleLease
+from phasm_fdb.errors import CodecError
 from phasm_fdb.records import Progress, Record
 from phasm_fdb.runtime.capabilities import Capabilities
-from phasm_fdb.runtime.lease import fence
+from phasm_fdb.runtime.lease import stale_among
 from phasm_fdb.runtime.limit import Limiter, Permits
 from phasm_fdb.runtime.work import Work
 from phasm_fdb.transition import Machinery
@@ -50,15 +50,15 @@ def start(
     keys = machinery.keyspace
     staged = Staged(tr)
     started = Started()
-    contents = staged.read_many([work.row for work in works])
+    leases = dict.fromkeys(work.lease for work in works)
+    rows = [*(keys.lease(lease.lane) for lease in leases), *(work.row for work in works)]
+    contents = staged.read_many(rows)[len(leases) :]
+    stale = stale_among(keys, staged, leases)
     wanted: dict[str, list[Work]] = defaultdict(list)
     for work, content in zip(works, contents, strict=True):
-        try:
-            fence(keys, staged, work.lease)
-        except StaleLease:
+        if work.lease in stale:
             started.stale.append(work)
-            continue
-        if content is None:
+        elif content is None:
             started.gone.append(work)
         else:
             _sort(machinery, capabilities, work, Record.decode(content), started, wanted)

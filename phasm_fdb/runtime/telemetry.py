@@ -33,6 +33,12 @@ COUNTERS = {
 }
 
 
+_NO_SPAN = contextlib.nullcontext()
+
+#: Gives for each lane: its number, how many actions are loaded, and the age of the oldest in seconds.
+Look = Callable[[], Iterable[tuple[int, int, float]]]
+
+
 class Telemetry:
     """What one worker counts and measures.
 
@@ -62,47 +68,60 @@ class Telemetry:
             attributes = {**self._attributes, "phasm.action": action_type, "phasm.outcome": outcome}
             self._api.handler_seconds.record(seconds, attributes)
 
-    @contextlib.contextmanager
-    def span(self, name: str, **attributes: Any) -> Iterator[None]:
+    def span(self, name: str, **attributes: Any) -> contextlib.AbstractContextManager[Any]:
         """A span around a piece of work."""
+        if self._api is None:
+            return _NO_SPAN
+        named = {**self._attributes, **{f"phasm.{key}": value for key, value in attributes.items()}}
+        span: contextlib.AbstractContextManager[Any] = self._api.tracer.start_as_current_span(name, attributes=named)
+        return span
+
+    @contextlib.contextmanager
+    def lanes_watched(self, look: Look) -> Iterator[None]:
+        """Offer meanwhile, for each lane of `look()`, how much of it is loaded and how old its oldest action is."""
         if self._api is None:
             yield
             return
-        named = {f"phasm.{key}": value for key, value in attributes.items()}
-        with self._api.tracer.start_as_current_span(name, attributes={**self._attributes, **named}):
+        self._api.looks[self] = look, self._attributes
+        try:
             yield
-
-    def watch_lanes(self, look: Callable[[], Iterable[tuple[int, int, float]]]) -> None:
-        """Offer, for each lane of `look()`, how much of it is loaded and how old its oldest action is, in seconds."""
-        if self._api is not None:
-            self._api.watch_lanes(look, self._attributes)
+        finally:
+            del self._api.looks[self]
 
 
 class _Instruments:
-    """The OpenTelemetry instruments, made once a process."""
+    """The OpenTelemetry instruments, made once a process: the SDK ignores a second gauge of the same name.
+
+    Attributes:
+        looks: how to look at the lanes of each worker that runs, and its attributes.
+    """
 
     def __init__(self, metrics: Any, trace: Any) -> None:
         self._observation = metrics.Observation
-        self._meter = metrics.get_meter(SCOPE)
+        meter = metrics.get_meter(SCOPE)
         self.tracer = trace.get_tracer(SCOPE)
         self.counters = {
-            name: self._meter.create_counter(f"phasm.{name}", description=text) for name, text in COUNTERS.items()
+            name: meter.create_counter(f"phasm.{name}", description=text) for name, text in COUNTERS.items()
         }
-        self.handler_seconds = self._meter.create_histogram(
+        self.handler_seconds = meter.create_histogram(
             "phasm.handler.duration", unit="s", description="how long handlers take"
         )
-
-    def watch_lanes(self, look: Callable[[], Iterable[tuple[int, int, float]]], attributes: dict[str, str]) -> None:
-        def pending(_options: Any) -> list[Any]:
-            return [self._observation(count, {**attributes, "phasm.lane": lane}) for lane, count, _ in look()]
-
-        def oldest(_options: Any) -> list[Any]:
-            return [self._observation(age, {**attributes, "phasm.lane": lane}) for lane, _, age in look()]
-
-        self._meter.create_observable_gauge("phasm.lane.pending", [pending], description="actions loaded, by lane")
-        self._meter.create_observable_gauge(
-            "phasm.lane.oldest", [oldest], unit="s", description="age of the oldest action, by lane"
+        self.looks: dict[Telemetry, tuple[Look, dict[str, str]]] = {}
+        meter.create_observable_gauge("phasm.lane.pending", [self._pending], description="actions loaded, by lane")
+        meter.create_observable_gauge(
+            "phasm.lane.oldest", [self._oldest], unit="s", description="age of the oldest action, by lane"
         )
+
+    def _pending(self, _options: Any) -> list[Any]:
+        return [self._observation(loaded, attributes) for attributes, loaded, _ in self._lanes()]
+
+    def _oldest(self, _options: Any) -> list[Any]:
+        return [self._observation(age, attributes) for attributes, _, age in self._lanes()]
+
+    def _lanes(self) -> Iterator[tuple[dict[str, Any], int, float]]:
+        for look, attributes in list(self.looks.values()):
+            for lane, loaded, age in look():
+                yield {**attributes, "phasm.lane": lane}, loaded, age
 
 
 @functools.cache

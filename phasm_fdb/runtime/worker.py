@@ -163,9 +163,9 @@ class Worker:
                 self._sweep(),
             ):
                 self._tasks.spawn(coroutine, self.name)
-            self._telemetry.watch_lanes(self._look_at_lanes)
-            await self._tasks.wait(self._stop)
-            await self._drain()
+            with self._telemetry.lanes_watched(self._look_at_lanes):
+                await self._tasks.wait(self._stop)
+                await self._drain()
         finally:
             self._lanes.close()
             await self._tasks.cancel()

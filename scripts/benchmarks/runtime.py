@@ -1,7 +1,7 @@
 """What workers can do: actions and inputs a second, the way from submission to outcome, and how that holds up.
 
 Beside them, where they are installed, DBOS and eventsourcing doing the nearest equivalent work on SQLite. With
---soak SECONDS a worker runs at a steady rate instead, and memory and files are printed as they are.
+--soak SECONDS a worker runs at a steady rate instead, and what it takes of memory and disk is printed as it goes.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ from scripts.benchmarks.measure import count, table
 AIMS = {"memory": 3_000, "SQLite, synchronous=normal": 1_500}
 IN_A_TRANSACTION = 200
 CLIENTS = 16
+
+#: How much faster the soak's layer ages: receipts are kept for an hour or two, so that an hour has to pass in two
+#: minutes for a run of half an hour to see them go.
+SOAK_AGEING = 30
+SOAK_LINE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -96,9 +101,9 @@ async def ship(action: Ship, attempt: Any) -> Shipped:
 class Place:
     """A layer in a database of its own."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
         self.db = phasm_fdb.open(url)
-        self.layer = Layer(Shop(), ("benchmark", os.urandom(8)))
+        self.layer = Layer(Shop(), ("benchmark", os.urandom(8)), clock=clock)
 
     def fill(self, first: int, last: int, apply: Callable[[Any, int], object] | None = None) -> None:
         """Order `first` to `last`, many in a transaction: this is not what is measured."""
@@ -183,40 +188,80 @@ async def call_milliseconds(place: Place, calls: int) -> tuple[float, float]:
     return statistics.median(times), statistics.quantiles(times, n=100)[-1]
 
 
-async def rates_by_pending(place: Place, sizes: Sequence[int], actions: int) -> list[tuple[int, float]]:
-    """Actions completed a second while so many more are pending."""
+async def rates_by_pending(place: Place, sizes: Sequence[int], actions: int) -> list[tuple[int, float, float]]:
+    """Actions completed a second while so many more are pending, and the microseconds of CPU that each took.
+
+    The latter do not depend on what else the machine does in the minutes that it takes to order a million.
+    """
     rates, ordered, completed = [], 0, 0
     for size in sizes:
         place.fill(ordered, completed + size + actions)
         ordered = completed + size + actions
         async with place.worker() as worker:
             await reached(worker, "actions.completed", actions // 10)
-            started, before = time.perf_counter(), worker.counts["actions.completed"]
+            started, used, before = time.perf_counter(), time.process_time(), worker.counts["actions.completed"]
             await reached(worker, "actions.completed", actions)
             done, passed = worker.counts["actions.completed"] - before, time.perf_counter() - started
-        rates.append((size, done / passed))
+            used = time.process_time() - used
+        rates.append((size, done / passed, 1e6 * used / done))
         completed += worker.counts["actions.completed"]
     return rates
 
 
-async def soak(place: Place, path: Path | None, seconds: float, a_second: float) -> None:
-    """A steady rate of orders; a line every 30 seconds."""
-    rows = []
-    async with place.worker() as worker:
-        started, ordered, next_line = time.monotonic(), 0, 0.0
+async def soak(url: str, path: Path | None, seconds: float, a_second: float) -> None:
+    """A steady rate of orders; a line every 30 seconds, and at the end what grew in the last third of the time."""
+    begun = time.time()
+    place = Place(url, clock=lambda: begun + (time.time() - begun) * SOAK_AGEING)
+    header = ["after", "completed", "pending", "memory", "file", "log"]
+    print("  ".join(header), flush=True)
+    sizes: list[tuple[float, tuple[int, int, int]]] = []
+    ordered, started = 0, time.monotonic()
+
+    async def client() -> None:
+        nonlocal ordered
         while (passed := time.monotonic() - started) < seconds:
-            if passed >= next_line:
-                next_line += 30.0
-                size = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*")) if path else 0
-                done = worker.counts.get("actions.completed", 0)
-                rows.append([f"{passed:.0f} s", count(done), count(ordered - done), *map(megabytes, (memory(), size))])
-                print("  ".join(map(str, rows[-1])), flush=True)
-            while ordered < (time.monotonic() - started) * a_second:
-                await aio.run(place.layer.apply, place.db, Order(ordered))
+            if ordered < passed * a_second:
                 ordered += 1
-            await asyncio.sleep(0.005)
+                await aio.run(place.layer.apply, place.db, Order(ordered))
+            await asyncio.sleep(0 if ordered < passed * a_second else 0.005)  # others have their turn either way
+
+    async def watch(worker: Worker) -> None:
+        while True:
+            passed, done = time.monotonic() - started, worker.counts.get("actions.completed", 0)
+            sizes.append((passed, (memory(), *map(bytes_of, files_of(path)))))
+            row = [f"{passed:.0f} s", count(done), count(ordered - done), *map(megabytes, sizes[-1][1])]
+            print("  ".join(row), flush=True)
+            await asyncio.sleep(SOAK_LINE_SECONDS)
+
+    async with place.worker() as worker:
+        watching = asyncio.ensure_future(watch(worker))
+        await asyncio.gather(*(client() for _ in range(CLIENTS)))
         await reached(worker, "actions.completed", ordered)
-    table(f"Soak at {a_second:.0f} actions/s", ["after", "completed", "pending", "memory", "files"], rows)
+        passed = time.monotonic() - started
+        watching.cancel()
+    place.close()
+    print(f"{count(ordered)} orders and their actions, {ordered / passed:.0f} a second; {dict(worker.counts)}")
+    early, late = most_of(sizes, seconds / 3, seconds * 2 / 3), most_of(sizes, seconds * 2 / 3, seconds)
+    body = [
+        [name, megabytes(before), megabytes(after), f"{after / before:.2f}" if before else "-"]
+        for name, before, after in zip(header[3:], early, late, strict=True)
+    ]
+    table("The most that was taken", ["", "in the second third", "in the last third", "grown by"], body)
+
+
+def most_of(sizes: Sequence[tuple[float, tuple[int, int, int]]], begin: float, end: float) -> tuple[int, ...]:
+    """The largest memory, file and log that were seen in a time."""
+    seen = [taken for passed, taken in sizes if begin <= passed < end]
+    return tuple(max(column) for column in zip(*seen, strict=True)) if seen else (0, 0, 0)
+
+
+def files_of(path: Path | None) -> tuple[Path | None, Path | None]:
+    """A SQLite file and its log; None for other databases."""
+    return (path, path.with_name(f"{path.name}-wal")) if path is not None else (None, None)
+
+
+def bytes_of(path: Path | None) -> int:
+    return path.stat().st_size if path is not None and path.exists() else 0
 
 
 def memory() -> int:
@@ -276,13 +321,17 @@ def run(argv: Sequence[str]) -> None:
         if options.soak is not None:
             path = Path(folder) / "soak" if options.database is None else None
             url = options.database or f"embedded:{path}?synchronous=normal"
-            asyncio.run(soak(Place(url), path, options.soak, options.rate))
+            asyncio.run(soak(url, path, options.soak, options.rate))
             return
         whole = compare(options, urls(folder, options.database))
         sizes = [10**power for power in range(2, 7) if 10**power <= options.most_pending]
         rates = asyncio.run(rates_by_pending(Place(options.database or "memory:"), sizes, options.actions))
-        best = max(measured for _, measured in rates)
-        body = [[count(size), count(measured), f"{best / measured:.2f}"] for size, measured in rates]
-        table("Completed a second while so many are pending", ["pending", "actions/s", "slower by"], body)
+        best, least = max(rate for _, rate, _ in rates), min(used for _, _, used in rates)
+        body = [
+            [count(size), count(rate), f"{best / rate:.2f}", f"{used:.0f}", f"{used / least:.2f}"]
+            for size, rate, used in rates
+        ]
+        header = ["pending", "actions/s", "slower by", "us of CPU each", "more by"]
+        table("Completed a second while so many are pending", header, body)
         if options.database is None:
             _rivals.compare(Path(folder), options.actions // 4, whole)

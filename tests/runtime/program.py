@@ -1,4 +1,8 @@
-"""An app for other processes: jobs whose outside world appends every call to a file."""
+"""An app for other processes: jobs whose outside world appends every call to a file.
+
+Beside what the worker commits it writes, in the same transactions, rows that say under which token: an audit trail in
+the order of the commits.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,49 @@ import asyncio
 import os
 import random
 import time
+from collections.abc import Iterable
 from typing import Any
 
+import msgpack
+
 from phasm_fdb import Layer
-from phasm_fdb.runtime import App, Attempt, Handlers, Retry
+from phasm_fdb.keyspace import stamped_key
+from phasm_fdb.runtime import App, Attempt, Handlers, Retry, membership, settler
+from phasm_fdb.runtime.failing import Settled, Verdict
+from phasm_fdb.runtime.lease import Lease
+from phasm_fdb.runtime.settling import settle
 from tests.runtime.machines import CheckJob, Done, Job, Jobs
 
 layer = Layer(Jobs(), ("jobs",), lanes=8)
 handlers = Handlers()
+
+AUDIT = b"audit:"
+CLAIMED, COMPLETED = "claimed", "completed"
+
+
+def audit(tr: Any, what: str, leases: Iterable[Lease]) -> None:
+    """Add to the audit trail what was done under these leases."""
+    for number, lease in enumerate(leases):
+        row = AUDIT + b"\xff" * 10 + number.to_bytes(2, "big")
+        tr.set_versionstamped_key(stamped_key(row), msgpack.packb([what, lease.lane, lease.token]))
+
+
+def audited_claim(*args: Any) -> list[Lease]:
+    leases = claim(*args)
+    audit(args[-1], CLAIMED, leases)
+    return leases
+
+
+def audited_settle(machinery: Any, endings: Any, now_ms: int, tr: Any) -> list[Settled]:
+    settled = settle(machinery, endings, now_ms, tr)
+    both = zip(endings, settled, strict=True)
+    audit(tr, COMPLETED, [ending.work.lease for ending, one in both if one.verdict is Verdict.COMPLETED])
+    return settled
+
+
+claim = membership.claim
+membership.claim = audited_claim  # type: ignore[assignment]
+settler.settle = audited_settle  # type: ignore[attr-defined]
 
 
 def record(*fields: object) -> None:
@@ -30,8 +69,10 @@ def record(*fields: object) -> None:
 @handlers.on(Job, CheckJob, retry=Retry(first_delay=0.05, max_delay=0.5))
 async def job(action: Any, attempt: Attempt) -> Done:
     record("begin", os.getpid(), action.id, attempt.number, attempt.idempotency_key)
-    await asyncio.sleep(random.random() * 0.02)
+    # Some take so long that their lane may be lost meanwhile, and their result comes under a token that is stale.
+    await asyncio.sleep(random.random() * (4.0 if action.id % 20 == 1 else 0.02))
     if random.random() < 0.02:
+        record("fail", os.getpid(), action.id, attempt.number, attempt.idempotency_key)
         raise OSError("the outside world failed")
     record("end", os.getpid(), action.id, attempt.number, attempt.idempotency_key)
     return Done(str(action.id))

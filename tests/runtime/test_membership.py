@@ -38,7 +38,7 @@ async def test_a_lane_is_claimed_from_nobody_or_from_who_is_gone_and_from_nobody
     joined(world, layer, b"a", b"b")
     assert take(world, layer, b"a", 0, 1) == [Lease(0, 1, b"a"), Lease(1, 1, b"a")]
     assert take(world, layer, b"b", 0, 1, 2) == [Lease(2, 1, b"b")]
-    run(world.db, lambda tr: leave(layer.keyspace, b"a", tr))
+    run(world.db, lambda tr: leave(layer.keyspace, b"a", [], tr))
     assert take(world, layer, b"b", 0, 1) == [Lease(0, 2, b"b"), Lease(1, 2, b"b")]
 
 
@@ -56,10 +56,22 @@ async def test_nothing_is_claimed_while_the_layer_is_to_be_resized(world: World)
     take(world, layer, b"a", 0)
     assert not layer.resize(world.db, 4), "a lane is held"
     assert take(world, layer, b"a", 1) == []
-    run(world.db, lambda tr: leave(layer.keyspace, b"a", tr))
+    run(world.db, lambda tr: leave(layer.keyspace, b"a", [], tr))
     joined(world, layer, b"b")
     assert layer.resize(world.db, 4)
     assert len(take(world, layer, b"b", *range(8))) == 4
+
+
+@in_virtual_time
+async def test_who_leaves_gives_back_what_it_holds_and_nothing_else(world: World) -> None:
+    layer = world.layer(Jobs())
+    joined(world, layer, b"a", b"b")
+    mine, taken = take(world, layer, b"a", 0, 1)
+    run(world.db, lambda tr: hand_over(layer.keyspace, taken, b"b", tr))
+    run(world.db, lambda tr: leave(layer.keyspace, b"a", [mine, taken], tr))
+    survey = run(world.db, lambda tr: beat(layer.machinery, b"b", PRESENCE, tr))
+    assert [survey.lease(lane).owner for lane in (0, 1)] == [None, b"b"]
+    assert set(survey.workers) == {b"b"}
 
 
 @in_virtual_time
@@ -134,7 +146,7 @@ def test_under_a_stale_token_nothing_is_done(what: str) -> None:
         for payload in (Order(1), Order(2, after=1.0), Remind(3, after=1.0)):
             layer.apply(world.db, payload)
         layer.submit(world.db, Append("k", "a"))
-        run(world.db, lambda tr: leave(layer.keyspace, b"a", tr))
+        run(world.db, lambda tr: leave(layer.keyspace, b"a", [], tr))
         take(world, layer, b"b", 0)
         before = _content(world, layer)
         with pytest.raises(StaleLease, match="lane 0 is no longer held under the token 1"):

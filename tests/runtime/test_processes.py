@@ -18,19 +18,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
 import phasm_fdb
 from phasm_fdb.database.ranges import rows
 from phasm_fdb.runtime.lease import Lease
 from tests.runtime.machines import Order
-from tests.runtime.program import layer
+from tests.runtime.program import AUDIT, CLAIMED, layer
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = 4
-LEASE_SECONDS = 2.0
 KEYS = 10
-LOAD_SECONDS = float(os.environ.get("PHASM_TEST_LOAD_SECONDS", "12"))
+LOAD_SECONDS = float(os.environ.get("PHASM_TEST_LOAD_SECONDS", "30"))
 
 
 class Fleet:
@@ -39,6 +39,7 @@ class Fleet:
     def __init__(self, url: str, calls: Path) -> None:
         self._url = url
         self._calls = calls
+        self.lease_seconds = 2.0
         self._started = 0
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -47,6 +48,7 @@ class Fleet:
         self._started += 1
         command = [sys.executable, "-m", "phasm_fdb.cli", "worker", "tests.runtime.program:app"]
         options = ["--database", self._url, "--name", f"w{number}", "--log-level", "error"]
+        options += ["--lease-seconds", str(self.lease_seconds)]
         environment = {**os.environ, "PHASM_TEST_CALLS": str(self._calls), "PYTHONPATH": str(ROOT)}
         self.processes[number] = subprocess.Popen(
             [*command, *options], cwd=ROOT, env=environment, stderr=subprocess.PIPE
@@ -119,16 +121,19 @@ def calls_in(path: Path) -> list[tuple[int, str, int, int, int, str]]:
 
 
 def check_calls(path: Path, count: int) -> int:
-    """What the outside world saw: each action called, under one key of its own; how many calls were repeats."""
+    """What the outside world saw: each action called, under one key of its own; how many calls were repeats.
+
+    A call after one that was seen to fail is a retry, and no repeat.
+    """
     by_id: dict[int, set[str]] = defaultdict(set)
-    ended: Counter[int] = Counter()
+    what_came: Counter[str] = Counter()
     for _, what, _, id, _, key in calls_in(path):
         by_id[id].add(key)
-        ended[id] += what == "end"
+        what_came[what] += 1
     assert set(by_id) == set(range(count)), "at least once"
     assert all(len(keys) == 1 for keys in by_id.values()), "one idempotency key for all attempts"
     assert len({key for keys in by_id.values() for key in keys}) == count, "and of no other action"
-    return sum(number - 1 for number in ended.values() if number > 1)
+    return what_came["begin"] - what_came["fail"] - count
 
 
 def first_ends(path: Path) -> dict[int, list[int]]:
@@ -146,8 +151,23 @@ def results(db: Any) -> dict[int, int]:
     return {id: len(texts) for id, texts in layer.view(db).results.items()}
 
 
+def check_tokens(db: Any) -> int:
+    """In the order of the commits: what was completed was so under its lane's newest token; how many there were."""
+    tokens: dict[int, int] = defaultdict(int)
+    completed = 0
+    for _, value in rows(db.create_transaction(), AUDIT, AUDIT + b"\xff"):
+        what, lane, token = msgpack.unpackb(value)
+        if what == CLAIMED:
+            assert token > tokens[lane], "a token grows with every holder"
+            tokens[lane] = token
+        else:
+            assert token == tokens[lane], f"lane {lane}: completed under token {token}, after {tokens[lane]} was given"
+            completed += 1
+    return completed
+
+
 class Blows(threading.Thread):
-    """Every second kills one worker, starts another, and freezes a third for a second.
+    """Every second kills one worker, starts another, and freezes a third: for a second, or until its lanes are taken.
 
     A thread of its own: a process that is frozen in the middle of a commit holds SQLite's lock, and everybody else
     waits until it is continued.
@@ -158,28 +178,42 @@ class Blows(threading.Thread):
         self._fleet = fleet
         self._seconds = seconds
         self._chance = random.Random(11)
-        self.frozen = 0
+        self._frozen: dict[int, float] = {}
+        self.kills = self.freezes = 0
 
     def run(self) -> None:
         end = time.monotonic() + self._seconds
         while time.monotonic() < end:
-            victims = sorted(self._fleet.processes)
-            self._fleet.kill(victims.pop(self._chance.randrange(len(victims))))
+            workers = [number for number in sorted(self._fleet.processes) if number not in self._frozen]
+            self._fleet.kill(workers.pop(self._chance.randrange(len(workers))))
             self._fleet.start()
-            self._freeze(self._chance.choice(victims), 1.0)
-        # The last one is frozen for longer than its lease: it wakes up to find its lanes taken.
-        self._freeze(min(self._fleet.processes), LEASE_SECONDS * 1.5)
+            self.kills += 1
+            # Every third one for so long that the others take its lanes, and nobody kills it before it wakes up.
+            self._freeze(self._chance.choice(workers), 2 * self._fleet.lease_seconds if self.freezes % 3 == 0 else 0.5)
+            time.sleep(1.0)
+            self._thaw(time.monotonic())
+        # The last one wakes up to find that those who have its lanes have not been killed.
+        time.sleep(1.0)
+        self._freeze(max(self._fleet.processes), 2 * self._fleet.lease_seconds)
+        time.sleep(2 * self._fleet.lease_seconds)
+        self._thaw(float("inf"))
 
     def _freeze(self, number: int, seconds: float) -> None:
+        self._frozen[number] = time.monotonic() + seconds
         self._fleet.send(number, signal.SIGSTOP)
-        time.sleep(seconds)
-        self._fleet.send(number, signal.SIGCONT)
-        self.frozen += 1
+        self.freezes += 1
+
+    def _thaw(self, now: float) -> None:
+        """Continue those that were frozen for long enough."""
+        for number in [number for number, until in self._frozen.items() if until <= now]:
+            del self._frozen[number]
+            self._fleet.send(number, signal.SIGCONT)
 
 
 def test_nothing_is_lost_doubled_or_reordered_while_workers_die_and_freeze(
     fleet: Fleet, db: Any, tmp_path: Path
 ) -> None:
+    fleet.lease_seconds = 1.0
     for _ in range(WORKERS):
         fleet.start()
     until(lambda: len(holders(db)) == WORKERS, 20)
@@ -190,23 +224,24 @@ def test_nothing_is_lost_doubled_or_reordered_while_workers_die_and_freeze(
         layer.apply(db, Order(count, key=f"k{count % KEYS}" if count % 2 == 0 else None), request_id=count)
         count += 1
         time.sleep(0.005)
-    until(lambda: not list(layer.pending(db)), 60)
+    until(lambda: not list(layer.pending(db)), 120)
     until(lambda: sorted(holders(db).values()) == [2, 2, 2, 2], 20)
     fleet.stop_all()
     assert results(db) == dict.fromkeys(range(count), 1), "every result was applied exactly once"
     assert layer.dead_letters(db) == []
+    assert check_tokens(db) == count, "and under a token that was not stale"
     repeats = check_calls(tmp_path / "calls", count)
     for ids in first_ends(tmp_path / "calls").values():
         keyed = [id for id in ids if id % 2 == 0]
         assert keyed == sorted(keyed), "in order by key"
-    print(f"{count} actions, {blows.frozen} freezes, {repeats} calls were repeats")
+    print(f"{count} actions, {blows.kills} kills, {blows.freezes} freezes, {repeats} calls were repeats")
 
 
 def test_the_lanes_of_a_killed_process_are_taken_over_within_two_lease_times(fleet: Fleet, db: Any) -> None:
     numbers = [fleet.start() for _ in range(2)]
     until(lambda: sorted(holders(db).values()) == [4, 4], 20)
     fleet.kill(numbers[0])
-    assert until(lambda: list(holders(db).values()) == [8], 20) <= 2 * LEASE_SECONDS + 0.5
+    assert until(lambda: list(holders(db).values()) == [8], 20) <= 2 * fleet.lease_seconds
 
 
 def test_nothing_is_called_twice_where_nothing_crashes(fleet: Fleet, db: Any, tmp_path: Path) -> None:
@@ -221,3 +256,4 @@ def test_nothing_is_called_twice_where_nothing_crashes(fleet: Fleet, db: Any, tm
     assert results(db) == dict.fromkeys(range(300), 1)
     assert all("stopped: " in text and "actions.completed" in text for text in said)
     assert holders(db) == Counter(), "and the lanes were given back"
+    assert check_tokens(db) == 300

@@ -34,8 +34,7 @@ def test_without_opentelemetry_only_the_workers_own_counts_are_kept(without_open
     quiet = Telemetry({})
     quiet.count("transitions", 3)
     quiet.handled("Job", 1.0, "ok")
-    quiet.watch_lanes(list)
-    with quiet.span("anything", lane=1):
+    with quiet.lanes_watched(list), quiet.span("anything", lane=1):
         pass
     assert quiet.counts == {"transitions": 3}
 
@@ -73,7 +72,7 @@ class Recorder:
         self.recorded.append((value, attributes))
 
     def create_observable_gauge(self, name: str, callbacks: list[Any], **options: str) -> None:
-        self.gauges[name] = callbacks[0]
+        self.gauges.setdefault(name, callbacks[0])  # the SDK too keeps to the first of a name
 
     def start_as_current_span(self, name: str, attributes: dict[str, Any]) -> Any:
         import contextlib
@@ -133,6 +132,23 @@ def test_what_a_worker_does_is_counted_timed_and_traced(recorder: Recorder) -> N
     actions = [attributes for name, attributes in recorder.spans if name == "phasm.action"]
     assert sorted((one["phasm.id"], one["phasm.attempt"]) for one in actions) == [("1", 1), ("1", 2), ("2", 1)]
     assert {(one["phasm.worker"], one["phasm.machine"]) for one in actions} == {("w", "Jobs")}
+
+
+def test_the_lanes_of_all_workers_of_a_process_are_seen_while_they_run(recorder: Recorder) -> None:
+    def seen() -> list[tuple[str, int]]:
+        return sorted(
+            (one["phasm.worker"], one["phasm.lane"]) for _, one in recorder.gauges["phasm.lane.pending"](None)
+        )
+
+    @in_virtual_time
+    async def test(world: World) -> None:
+        layer = world.layer(Jobs())
+        async with world.worker(layer, Handlers(), "a") as first, world.worker(layer, Handlers(), "b") as second:
+            await world.until(lambda: len(first.lanes) == len(second.lanes) == 4)
+            assert seen() == [("a", lane) for lane in first.lanes] + [("b", lane) for lane in second.lanes]
+        assert seen() == []
+
+    test()
 
 
 def test_only_declared_counters_are_counted() -> None:
