@@ -108,7 +108,7 @@ KINDS: Mapping[str, Kind] = {
     "clock step": Kind("a worker's clock steps", 0.01, _skew),
     "clock skew": Kind("a worker's clock is wrong from the beginning", 0.2, _skew),
     "old version": Kind("a worker starts with the older machine, or without one of the handlers", 0.2, _number),
-    "crash in restore": Kind("a worker dies within `restore`", 0.05),
+    "crash in restore": Kind("a worker dies within `restore`", 0.2),
     # Clients (once an operation)
     "request repeated": Kind("a client sends a request twice at once", 0.02),
     "request elsewhere": Kind("a client has its answer, and asks again through another process", 0.02),
