@@ -240,7 +240,7 @@ def _print(result: Result, command: str) -> None:
         print(f"  see it again: {command} --seed {violation.seed}")
     print(
         f"{result.seeds} seeds, {result.operations:,} operations: {result.transitions:,} transitions, "
-        f"{result.rejections:,} rejections, {result.crashes:,} crashes; "
+        f"{result.rejections:,} rejections, {result.crashes:,} crashes, {result.virtual_seconds:,.0f} virtual seconds; "
         + ("everything held" if result.held else f"{len(result.violations)} violated")
     )
     for event, number in sorted(result.counts.items()):

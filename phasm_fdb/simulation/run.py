@@ -88,6 +88,11 @@ class Run:
         self._completed = 0
         self._operations_completed = 0
 
+    @property
+    def virtual_seconds(self) -> float:
+        """How much time has gone by."""
+        return self._loop.time()
+
     def execute(self) -> None:
         """Run it to its end, or to what goes wrong first."""
         self._loop.failed = self._failed

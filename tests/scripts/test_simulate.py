@@ -38,7 +38,8 @@ def test_the_default_workload_holds() -> None:
     assert (process.returncode, process.stderr) == (0, "")
     result = report(process)
     assert list(result) == [
-        "seeds", "operations", "transitions", "rejections", "crashes", "counts", "violations", "digest",
+        "seeds", "operations", "transitions", "rejections", "crashes", "virtual_seconds",
+        "counts", "violations", "digest",
     ]  # fmt: skip
     assert (result["seeds"], result["operations"], result["violations"]) == (2, 300, [])
     assert result["counts"]["action Preauthorize"] > 0
