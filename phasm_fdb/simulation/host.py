@@ -92,7 +92,7 @@ class Host:
         self.worker = Worker(
             park.database(link),
             layer,
-            park.world.handlers(process, who, without),
+            park.world.handlers(process, who, layer.machinery.definition, without),
             who,
             concurrency=settings.concurrency,
             clock=lambda: park.now() + process.skew,
