@@ -21,7 +21,7 @@ KNOWN = {
     "never_polls": 4,
     "race": 2,
     "receipt_outside": 1,
-    "stale_token": 3,
+    "stale_token": 26,
 }
 MOST_TRIES, MOST_STEPS = 25, 12
 #: These take minutes to be made as short as they get; `scripts/planted.py` does.
