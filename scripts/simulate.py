@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Simulate a machine from seeds: `scripts/simulate.py [MODULE:WORKLOAD] --seeds 20 --ops 2000`."""
+"""Simulate a machine from seeds: `scripts/simulate.py [SCENARIO|MODULE:WORKLOAD] --seeds 20 --ops 2000`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from layers.dentist_booking.scenarios import SCENARIOS  # noqa: E402
 from phasm_fdb.simulation.command import main  # noqa: E402
 
 if __name__ == "__main__":
     program = f"python {sys.argv[0]}"
-    sys.exit(main(sys.argv[1:], program, "layers.dentist_booking.workload:BookingWorkload"))
+    sys.exit(main(sys.argv[1:], program, "mixed", SCENARIOS))

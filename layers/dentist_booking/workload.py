@@ -34,9 +34,6 @@ from layers.dentist_booking.types import (
 )
 from phasm_fdb.simulation import Workload
 
-WEEKS_OPEN = 2
-REQUESTS_A_WEEK = 100
-
 
 class BookingWorkload(Workload):
     """The mix of PHASM's own dentist simulation.
@@ -46,6 +43,11 @@ class BookingWorkload(Workload):
         certain_slots: the share of requests that ask for a certain slot.
         changes: the share of inputs that change the working hours.
         slow_answers: the share of status checks that the provider answers with "processing".
+        weeks_open: how many weeks can be asked for at a time.
+        requests_a_week: after so many requests the first of them is over, and another begins.
+        days: those that are asked for.
+        treatments: those that are asked for, each as often as it is named.
+        most_days, longest_wish_minutes: how much a request for any slot that fits leaves open.
     """
 
     machine = BookingSystem
@@ -54,6 +56,12 @@ class BookingWorkload(Workload):
     certain_slots = 35 / 60
     changes = 0.005
     slow_answers = 0.1
+    weeks_open = 2
+    requests_a_week = 100
+    days = WORKDAYS
+    treatments = tuple(Treatment)
+    most_days = 3
+    longest_wish_minutes = 240
 
     def setup(self, rng: random.Random) -> list[SetHours]:
         self.requests = 0
@@ -61,16 +69,16 @@ class BookingWorkload(Workload):
         return default_schedule()
 
     def next_input(self, rng: random.Random, view: BookingState) -> Input:
-        week = self.requests // REQUESTS_A_WEEK + rng.randrange(WEEKS_OPEN)
+        week = self.requests // self.requests_a_week + rng.randrange(self.weeks_open)
         if rng.random() < self.changes:
-            return SetHours(rng.choice(WORKDAYS), _hours(rng), week)
+            return SetHours(rng.choice(self.days), _hours(rng), week)
         self.requests += 1
         patient = Patient(self.requests, f"User{self.requests}", f"user{self.requests}@example.com")
-        treatment = rng.choice(list(Treatment))
+        treatment = rng.choice(self.treatments)
         if rng.random() < self.certain_slots:
-            return RequestSlot(patient, treatment, Slot(rng.choice(WORKDAYS), week, _quarter(rng)))
-        days = tuple(rng.choice(WORKDAYS) for _ in range(rng.randint(1, 3)))
-        return RequestAuto(patient, treatment, week, days, _times(rng))
+            return RequestSlot(patient, treatment, Slot(rng.choice(self.days), week, _quarter(rng)))
+        days = tuple(rng.choice(self.days) for _ in range(rng.randint(1, self.most_days)))
+        return RequestAuto(patient, treatment, week, days, _times(rng, self.longest_wish_minutes))
 
     def perform(self, rng: random.Random, action: TrackedAction) -> TrackedResult:
         if self.provider is None:
@@ -100,9 +108,9 @@ def _quarter(rng: random.Random) -> int:
     return at(9) + STEP_MINUTES * rng.randrange(8 * 60 // STEP_MINUTES)
 
 
-def _times(rng: random.Random) -> tuple[TimeRange, ...]:
+def _times(rng: random.Random, longest_minutes: int) -> tuple[TimeRange, ...]:
     starts = [_quarter(rng) for _ in range(rng.randint(1, 2))]
-    ranges = (TimeRange(start, start + rng.randrange(60, 240)) for start in starts)
+    ranges = (TimeRange(start, start + rng.randrange(60, longest_minutes)) for start in starts)
     return tuple(range_ for range_ in ranges if range_.end <= at(18)) or (TimeRange(at(9), at(17)),)
 
 

@@ -20,6 +20,7 @@ from phasm_fdb.simulation.report import report
 from phasm_fdb.simulation.result import Result
 from phasm_fdb.simulation.runner import simulate
 from phasm_fdb.simulation.saving import NotAProgram, load
+from phasm_fdb.simulation.scenario import Scenario
 from phasm_fdb.simulation.settings import DEFAULT_OPS
 from phasm_fdb.simulation.steps import steps
 from phasm_fdb.simulation.workload import Workload
@@ -35,7 +36,7 @@ def main(
     arguments: Sequence[str],
     program: str,
     default_workload: str | None = None,
-    scenarios: Mapping[str, str] | None = None,
+    scenarios: Mapping[str, Scenario] | None = None,
 ) -> int:
     """Simulate a workload and print how it went.
 
@@ -43,24 +44,40 @@ def main(
         arguments: what follows the program on the command line.
         program: how the user called it, for the command that shows a violation again.
         default_workload: what to simulate where none is named.
-        scenarios: workloads that have a short name.
+        scenarios: workloads that have a short name, and settings of their own.
 
     Returns:
         The exit status: 0 everything held, 1 something was violated, 2 the arguments are wrong.
     """
     try:
-        options = _parser(program, default_workload, scenarios or {}).parse_args(arguments)
+        scenarios = scenarios or {}
+        options = _parser(program, default_workload, scenarios).parse_args(arguments)
         if options.replay is not None:
             return _replay(options)
         if options.workload is None:
             raise _Usage("name a workload, MODULE:WORKLOAD, or a file to --replay (see --help)")
-        named = options.workload
-        options.workload = (scenarios or {}).get(named, named)
+        command = _command(program, options)
+        _fill_in(options, scenarios.get(options.workload, Scenario(options.workload)))
         workload = load_workload(options.workload)
     except (_Usage, WorkloadNotFound, NotAProgram) as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         return USAGE
-    return _sweep(options, workload, f"{program} {shlex.quote(named)}")
+    return _sweep(options, workload, command)
+
+
+def _command(program: str, options: argparse.Namespace) -> str:
+    """What to type for the same runs, up to the seed."""
+    given = {"--ops": options.ops, "--workers": options.workers, "--faults": _faults_text(options.faults)}
+    said = [word for name, value in given.items() if value is not None for word in (name, shlex.quote(str(value)))]
+    return " ".join([program, shlex.quote(options.workload), *said])
+
+
+def _fill_in(options: argparse.Namespace, scenario: Scenario) -> None:
+    """What the command line leaves out is as the scenario has it."""
+    options.workload = scenario.workload
+    for name in ("ops", "workers", "faults"):
+        if getattr(options, name) is None:
+            setattr(options, name, getattr(scenario, name))
 
 
 def _sweep(options: argparse.Namespace, workload: Callable[[], Workload], command: str) -> int:
@@ -87,7 +104,7 @@ def _sweep(options: argparse.Namespace, workload: Callable[[], Workload], comman
     if options.json:
         print(json.dumps(result.as_dict()))
     else:
-        _print(result, command, options.ops)
+        _print(result, command)
     chosen = _look_closer(options, workload, result)
     if options.report is not None:
         options.report.write_text(report(chosen, options.workload, result, coverage))
@@ -137,12 +154,16 @@ class _Parser(argparse.ArgumentParser):
         raise _Usage(f"{message} (see --help)")
 
 
-def _parser(program: str, default_workload: str | None, scenarios: Mapping[str, str]) -> argparse.ArgumentParser:
+def _parser(program: str, default_workload: str | None, scenarios: Mapping[str, Scenario]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=program,
         description="Simulate a machine: workers, clients, database and outside world on virtual time, with faults.",
         epilog=f"Faults: {', '.join(KINDS)}.",
     )
+
+    def own_or(value: object) -> str:
+        return f"the scenario's, or {value}" if scenarios else str(value)
+
     parser.add_argument(
         "workload",
         metavar="MODULE:WORKLOAD",
@@ -155,18 +176,17 @@ def _parser(program: str, default_workload: str | None, scenarios: Mapping[str, 
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the first seed" + _default(0))
     parser.add_argument("--seeds", type=_count, metavar="N", help="how many seeds, one after the other" + _default(1))
     parser.add_argument(
-        "--ops", type=_count, default=DEFAULT_OPS, metavar="N", help="operations of each run" + _default(DEFAULT_OPS)
+        "--ops", type=_count, metavar="N", help="operations of each run" + _default(own_or(DEFAULT_OPS))
     )
     parser.add_argument("--time", type=_seconds, metavar="SECONDS", help="take new seeds for so long, up to --seeds")
     parser.add_argument(
-        "--workers", type=_count, metavar="N", help="how many workers (default: as the seed says, 1 to 4)"
+        "--workers", type=_count, metavar="N", help="how many workers" + _default(own_or("as the seed says, 1 to 4"))
     )
     parser.add_argument(
         "--faults",
         type=_faults,
-        default="default",
         metavar="none|default|heavy|KIND=P,...",
-        help="which faults, with their probability at one decision" + _default("default"),
+        help="which faults, with their probability at one decision" + _default(own_or("default")),
     )
     parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="how many processes" + _default(1))
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -181,6 +201,11 @@ def _faults(text: str) -> str | dict[str, float]:
         return parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _faults_text(faults: str | Mapping[str, float] | None) -> str | None:
+    """As it is given on the command line."""
+    return ",".join(f"{kind}={often}" for kind, often in faults.items()) if isinstance(faults, Mapping) else faults
 
 
 def _default(value: object) -> str:
@@ -207,15 +232,15 @@ _seconds = _positive(float, "number of seconds")
 # ------------------------------------------------------------------------------------------------ output
 
 
-def _print(result: Result, command: str, ops: int) -> None:
+def _print(result: Result, command: str) -> None:
     for violation in result.violations:
         print(f"seed {violation.seed}, step {violation.step}: violated: {violation.invariant}")
         if violation.input is not None:
             print(f"  input: {violation.input}")
-        print(f"  see it again: {command} --seed {violation.seed} --ops {ops}")
+        print(f"  see it again: {command} --seed {violation.seed}")
     print(
         f"{result.seeds} seeds, {result.operations:,} operations: {result.transitions:,} transitions, "
-        f"{result.rejections:,} rejections, {result.crashes:,} crashes; "
+        f"{result.rejections:,} rejections, {result.crashes:,} crashes, {result.virtual_seconds:,.0f} virtual seconds; "
         + ("everything held" if result.held else f"{len(result.violations)} violated")
     )
     for event, number in sorted(result.counts.items()):

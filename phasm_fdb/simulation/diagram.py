@@ -215,11 +215,11 @@ def _goes_without_saying(event: Event) -> bool:
 
 
 def _in_order(columns: set[str]) -> list[str]:
-    """Clients, then workers, then what they share."""
+    """Clients, the database that they share with the workers, and the outside world beyond those."""
 
     def rank(column: str) -> tuple[int, str, int]:
         kind, _, number = column.partition(" ")
-        order = {"client": 0, "worker": 1, DATABASE: 2, WORLD: 3}.get(kind, 4)
+        order = {"client": 0, DATABASE: 1, "worker": 2, WORLD: 3}.get(kind, 4)
         return order, kind, int(number) if number.isdecimal() else 0
 
     return sorted(columns, key=rank)

@@ -102,12 +102,13 @@ KINDS: Mapping[str, Kind] = {
     "completion repeated": Kind("a result is delivered by somebody else too", 0.02, _some_seconds),
     "crash before call": Kind("a worker dies before an outside call", 0.003),
     "crash after call": Kind("a worker dies after an outside call, with its result", 0.003),
-    # Workers (once a second each)
+    # Workers (once a second each, or when they start)
     "crash": Kind("a worker dies", 0.01),
     "pause": Kind("a worker is paused, often for longer than its lease", 0.01, _pause),
     "clock step": Kind("a worker's clock steps", 0.01, _skew),
+    "clock skew": Kind("a worker's clock is wrong from the beginning", 0.2, _skew),
     "old version": Kind("a worker starts with the older machine, or without one of the handlers", 0.2, _number),
-    "crash in restore": Kind("a worker dies within `restore`", 0.05),
+    "crash in restore": Kind("a worker dies within `restore`", 0.2),
     # Clients (once an operation)
     "request repeated": Kind("a client sends a request twice at once", 0.02),
     "request elsewhere": Kind("a client has its answer, and asks again through another process", 0.02),

@@ -21,7 +21,7 @@ RESTART_SECONDS = 1.0
 #: How often it is decided whether a worker dies, is paused, or has its clock set.
 TROUBLE_SECONDS = 1.0
 
-_KINDS = ("crash", "pause", "clock step", "old version")
+_KINDS = ("crash", "pause", "clock step", "clock skew", "old version")
 
 
 class Host:
@@ -45,6 +45,7 @@ class Host:
     async def run(self) -> None:
         """Keep a worker running, for ever."""
         self._sites = {kind: self._park.faults.site(self.name, kind) for kind in _KINDS}
+        self._skew = float(self._decide("clock skew") or 0.0)
         while True:
             await self._live()
             await asyncio.sleep(RESTART_SECONDS)
@@ -91,7 +92,7 @@ class Host:
         self.worker = Worker(
             park.database(link),
             layer,
-            park.world.handlers(process, who, without),
+            park.world.handlers(process, who, layer.machinery.definition, without),
             who,
             concurrency=settings.concurrency,
             clock=lambda: park.now() + process.skew,

@@ -96,24 +96,26 @@ class OutsideWorld:
         self.by_key: dict[str, Called] = {}
         self.answered = 0
 
-    def handlers(self, process: Process, who: str, without: int | None = None) -> Handlers:
+    def handlers(self, process: Process, who: str, definition: Definition, without: int | None = None) -> Handlers:
         """The handlers of one worker: all of them call here.
 
         Args:
             who: whose decisions the faults of its calls are.
+            definition: of the worker's machine; an older one has handlers only for the actions that it declares.
             without: leave out the handler of this tracked action type (modulo how many), as an older version might.
         """
         caller = Caller(self, process, {kind: self._faults.site(who, kind) for kind in _KINDS})
         own = self._workload.handlers(caller.call)
+        tracked, untracked = members(definition.tracked.type), members(definition.untracked.type)
         if own is not None:
-            return guard_handlers(own, self._failed)
+            newer = [type_ for type_ in _actions(self._definition) if type_ not in (*tracked, *untracked)]
+            return guard_handlers(own, newer, self._failed)
         handlers = Handlers()
-        tracked = members(self._definition.tracked.type)
         left_out = None if without is None or len(tracked) < 2 else tracked[without % len(tracked)]
         for type_ in tracked:
             if type_ is not left_out:
                 handlers.on(type_, retry=Retry(first_delay=0.1, max_delay=30.0))(caller.call)
-        for type_ in members(self._definition.untracked.type):
+        for type_ in untracked:
             handlers.on(type_)(caller.notice)
         return handlers
 
@@ -156,6 +158,11 @@ class OutsideWorld:
         count = self._calls[content] = self._calls.get(content, 0) + 1
         self._chance.seed((content << 32) | count)
         return self._chance
+
+
+def _actions(definition: Definition) -> list[Any]:
+    """The types of all actions of a machine."""
+    return [*members(definition.tracked.type), *members(definition.untracked.type)]
 
 
 class Caller:

@@ -31,6 +31,9 @@ class Park:
 
     Args:
         failed: told of what must not happen: the run is over then.
+
+    Attributes:
+        crashed: told of every crash.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Park:
         self.inspector = inspector
         self.trace = trace
         self.failed = failed
+        self.crashed: Callable[[], None] = lambda: None
         self.processes = Processes(loop)
         self.world = OutsideWorld(workload, inspector.definition, settings.seed, loop, trace, faults, failed)
         self._chance = stream(settings.seed, "processes")
@@ -71,6 +75,7 @@ class Park:
             self.trace.note("crash", name.encode())
             self.trace.event(column_of(name), "crash", f"{name} dies {where}", worker=name)
             died(where)
+            self.crashed()
 
         process = Process(self.loop, name, crashed)
         if len(self._processes) > MOST_REMEMBERED:

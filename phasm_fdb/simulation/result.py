@@ -51,6 +51,7 @@ class Result:
         transitions: those that were committed, with the setup and the way to rest.
         rejections: inputs that the machine refused.
         crashes: how often everything in memory was lost and restored.
+        virtual_seconds: how much time went by in the runs.
         counts: how often each kind of input, result, action, rejection and event occurred.
         violations: at most one for each run, which ends with it.
         digest: hexadecimal SHA-256 of all that happened; the same for the same seeds, always and everywhere.
@@ -63,6 +64,7 @@ class Result:
     transitions: int
     rejections: int
     crashes: int
+    virtual_seconds: float
     counts: Mapping[str, int]
     violations: tuple[Violation, ...]
     digest: str
@@ -83,6 +85,7 @@ class Result:
             "transitions": self.transitions,
             "rejections": self.rejections,
             "crashes": self.crashes,
+            "virtual_seconds": self.virtual_seconds,
             "counts": dict(sorted(self.counts.items())),
             "violations": [violation.as_dict() for violation in self.violations],
             "digest": self.digest,
@@ -104,6 +107,7 @@ def combine(results: Iterable[Result]) -> Result:
         transitions=sum(result.transitions for result in results),
         rejections=sum(result.rejections for result in results),
         crashes=sum(result.crashes for result in results),
+        virtual_seconds=round(sum(result.virtual_seconds for result in results), 3),
         counts=dict(counts),
         violations=tuple(violation for result in results for violation in result.violations),
         digest=hashlib.sha256("\n".join(digests).encode()).hexdigest(),

@@ -82,10 +82,16 @@ class Run:
         self._oracles = Oracles(self._inspector, self.trace, workload.restores_all, settings, self._counted)
         self._server.observer = self._oracles
         self._park.world.watcher = self._oracles
+        self._park.crashed = self._look_after_crash
         self._hosts = [Host(self._park, number + 1) for number in range(settings.workers)]
         self._chance = random.Random()
         self._completed = 0
         self._operations_completed = 0
+
+    @property
+    def virtual_seconds(self) -> float:
+        """How much time has gone by."""
+        return self._loop.time()
 
     def execute(self) -> None:
         """Run it to its end, or to what goes wrong first."""
@@ -279,6 +285,12 @@ class Run:
         if self.operations < self.settings.ops and not is_share_full:
             self.operations += 1
             self._operations_completed += 1
+
+    def _look_after_crash(self) -> None:
+        try:
+            self._oracles.crashed()
+        except Exception as error:
+            self._failed(error)
 
     def _chosen(self, choice: Choice) -> None:
         """A decision was made that is not the default."""

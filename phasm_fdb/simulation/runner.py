@@ -75,6 +75,7 @@ def _result(run: Run) -> Result:
         transitions=counts["transitions"],
         rejections=sum(number for event, number in counts.items() if event.startswith("rejected ")),
         crashes=counts["crash"],
+        virtual_seconds=round(run.virtual_seconds, 3),
         counts=dict(counts),
         violations=() if violation is None else (violation,),
         digest=run.trace.digest,

@@ -148,6 +148,7 @@ class _Shrinker:
         before = -1
         while before != self._size and not self._is_over:
             before = self._size
+            self._simplify_all()
             self._leave_out_kinds()
             self._leave_out(lambda choice: choice.is_input)
             self._leave_out(lambda choice: not choice.is_input)
@@ -281,13 +282,17 @@ class _Shrinker:
     # --------------------------------------------------------------------------------------- simplifying
 
     def _simplify(self) -> None:
+        self._simplify_all()
+        self._simplify_one_by_one()
+
+    def _simplify_all(self) -> None:
+        """Everything at once: that takes few runs, and makes those that follow shorter."""
         for settings in self._plainer_settings():
             self._try(settings, self.best.choices)
         for simplify in (_by_one_client, _applied, _at_once):
             changed = [simplify(number, choice) for number, choice in enumerate(self.best.choices)]
             if changed != list(self.best.choices):
                 self._try(self._settings, changed)
-        self._simplify_one_by_one()
 
     def _plainer_settings(self) -> Iterator[Settings]:
         """One thing less at a time."""

@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from layers.dentist_booking.scenarios import SCENARIOS
+from phasm_fdb.simulation import Scenario
+from phasm_fdb.simulation.command import main
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPT = ROOT / "scripts" / "simulate.py"
 
@@ -38,7 +42,8 @@ def test_the_default_workload_holds() -> None:
     assert (process.returncode, process.stderr) == (0, "")
     result = report(process)
     assert list(result) == [
-        "seeds", "operations", "transitions", "rejections", "crashes", "counts", "violations", "digest",
+        "seeds", "operations", "transitions", "rejections", "crashes", "virtual_seconds",
+        "counts", "violations", "digest",
     ]  # fmt: skip
     assert (result["seeds"], result["operations"], result["violations"]) == (2, 300, [])
     assert result["counts"]["action Preauthorize"] > 0
@@ -109,3 +114,28 @@ def test_wrong_usage_is_one_line_and_exit_status_2(arguments: list[str], message
     assert process.stdout == ""
     [line] = process.stderr.splitlines()
     assert message in line
+
+
+def test_the_dentists_scenarios_have_names() -> None:
+    assert list(SCENARIOS) == [
+        "mixed", "contention", "payment-failures", "auto-selection", "sparse", "long", "stress", "preferences",
+    ]  # fmt: skip
+    process = run("payment-failures", "--ops", "150", "--json")
+    assert process.returncode == 0
+    counts = report(process)["counts"]
+    assert counts["result Declined"] > counts["result Authorized"] > 0
+
+
+def test_a_scenario_has_settings_of_its_own_and_the_command_line_comes_first(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    busy = {"busy": Scenario("tests.simulation.machines:OversellsWorkload", ops=200, workers=2, faults="none")}
+    assert main(["busy", "--no-shrink"], "phasm simulate", scenarios=busy) == 1
+    printed = capsys.readouterr().out
+    assert "see it again: phasm simulate busy --seed 0\n" in printed
+    assert "fault " not in printed
+    arguments = ["busy", "--ops", "100", "--faults", "1020=0.5,call slow=0.1", "--no-shrink"]
+    main(arguments, "phasm simulate", scenarios=busy)
+    printed = capsys.readouterr().out
+    assert "see it again: phasm simulate busy --ops 100 --faults '1020=0.5,call slow=0.1' --seed 0\n" in printed
+    assert "fault 1020 " in printed

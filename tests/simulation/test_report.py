@@ -100,7 +100,7 @@ def test_the_diagram_is_well_formed_and_has_a_column_for_each(run: Result) -> No
     root = ET.fromstring(diagram.svg())
     assert root.tag == "svg"
     clients = [column for column in diagram.columns if column.startswith("client ")]
-    assert diagram.columns == [*clients, "worker 1", "worker 2", "database", "world"]
+    assert diagram.columns == [*clients, "database", "worker 1", "worker 2", "world"]
     assert clients == sorted(clients, key=lambda column: int(column.split()[1]))
     assert all(column in diagram.heads() for column in diagram.columns)
 

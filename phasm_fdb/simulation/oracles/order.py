@@ -1,13 +1,17 @@
-"""Order: of the actions with one ordering key, none is run while an earlier one is pending."""
+"""Order: of the actions with one ordering key, none is run while an earlier one is pending; so it is with inputs."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 
 from fdb.tuple import Versionstamp
 
 from phasm_fdb.embedded.store import Snapshot
 from phasm_fdb.errors import InvariantViolation
+from phasm_fdb.inbox import Inbox, Queued
 from phasm_fdb.keys import unpack
 from phasm_fdb.keyspace import STAMP_BYTES, stamp_of
+from phasm_fdb.machine import Normal
 from phasm_fdb.outbox import place_of
 from phasm_fdb.records import Record
 from phasm_fdb.simulation.commit import Commit, SnapshotReader
@@ -17,7 +21,7 @@ from phasm_fdb.simulation.process import Process
 
 
 class Order(Oracle):
-    """Looks at each outside call whether it is its turn."""
+    """Looks at each outside call whether it is its turn, and at each input that leaves the inbox."""
 
     def __init__(self, inspector: Inspector) -> None:
         super().__init__(inspector)
@@ -31,6 +35,38 @@ class Order(Oracle):
                 if run.actions is not None
                 for action in run.actions.tracked
             )
+        taken = [row for row, value in sorted(commit.of("q").items()) if value is None]
+        if taken:
+            self._require_turns(commit, [Inbox.decode(row, _content(commit, row)) for row in taken])
+
+    def _require_turns(self, commit: Commit, taken: Sequence[Queued]) -> None:
+        """Inputs leave the inbox: none with the key of one before it, in the inbox or in this commit."""
+        turns = {run.input.request_id: turn for turn, run in enumerate(commit.runs) if isinstance(run.input, Normal)}
+        last: dict[bytes, Queued] = {}
+        for queued in taken:
+            key = queued.packed_key
+            if key is None:
+                continue
+            earlier = last.get(key)
+            if earlier is None:
+                earlier = next(self._waiting_before(commit, queued), None)
+            elif turns.get(earlier.request_id, -1) < turns.get(queued.request_id, len(turns)):
+                earlier = None
+            if earlier is not None:
+                raise InvariantViolation(
+                    f"order per key: the input of request {queued.request_id!r} was applied before that of "
+                    f"{earlier.request_id!r}, which has the same key {unpack(key)[0]!r} and was submitted earlier"
+                )
+            last[key] = queued
+
+    def _waiting_before(self, commit: Commit, queued: Queued) -> Iterator[Queued]:
+        """The inputs with the same key that were submitted earlier, and wait still."""
+        keys = self.inspector.keyspace
+        lane, _ = keys.inbox(int(unpack(queued.key[len(keys.all_inbox) :])[0]))
+        for key, value in SnapshotReader(commit.after).rows(lane, queued.key):
+            earlier = Inbox.decode(key, value)
+            if earlier.packed_key == queued.packed_key:
+                yield earlier
 
     def called(self, process: Process, packed_id: bytes) -> None:
         if not self._has_keys:
@@ -67,3 +103,9 @@ class Order(Oracle):
         else:
             stamp = snapshot.get(keys.location_row(packed_id))
         return None if stamp is None else keys.outbox_row(lane, Versionstamp(stamp[:STAMP_BYTES], number))
+
+
+def _content(commit: Commit, row: bytes) -> bytes:
+    content = commit.before.get(row)
+    assert content is not None, "a row that a worker takes from the inbox was there"
+    return content

@@ -45,6 +45,8 @@ class Pending(Oracle):
             if place is None:
                 self._ended(commit, packed, completed, cancelled, buried)
             else:
+                if commit.runs and packed not in self.ids and packed not in emitted:
+                    raise InvariantViolation(f"stored before emitted: {_id(packed)} is pending, and nothing emitted it")
                 self.ids.add(packed)
         for packed in completed | emitted:
             row = self.inspector.keyspace.id_row(packed)
