@@ -26,11 +26,12 @@ def run_and_write(self: OwnTransaction, db: Any) -> Applied:
 
 def write_receipt(receipts: Receipts, tr: Any, receipt: Receipt, applied: Applied) -> None:
     staged = Staged(tr)
-    _write(receipts, staged, receipt, applied)
+    tracked = receipts._definition.tracked
+    _write(receipts, staged, receipt, applied, [tracked.to_raw(one.action) for one in applied.tracked])
     staged.flush(tr)
 
 
-def write(self: Receipts, staged: Staged, receipt: Receipt, applied: Applied) -> None:
+def write(self: Receipts, staged: Staged, receipt: Receipt, applied: Applied, raws: list[Any]) -> None:
     """Writes nothing: it is done later."""
 
 
