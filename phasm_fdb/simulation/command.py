@@ -119,7 +119,7 @@ def _look_closer(options: argparse.Namespace, workload: Callable[[], Workload], 
     if seed is None or not wanted:
         return simulate(workload, seed=options.seed, keep_events=True, **given) if options.report else result
     failing = simulate(workload, seed=seed, keep_events=True, **given)
-    if options.no_shrink:
+    if options.no_shrink or failing.held:  # what depends on more than the seed may hold this time
         return failing
     finding = investigate(workload, options.workload, failing)
     if not options.json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import random
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -194,6 +195,21 @@ def test_the_command_writes_a_report_of_what_held(tmp_path: Path) -> None:
         main(["layers.counter.workload:CounterWorkload", "--ops", "20", "--report", str(path)], "phasm simulate") == 0
     )
     assert "Everything held" in path.read_text()
+
+
+def test_what_depends_on_more_than_the_seed_is_said_even_where_every_run_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def next_input(self: object, rng: random.Random, view: object) -> machines.Buy:
+        return machines.Buy(1)
+
+    # In this process, and not in the one that repeats the seed.
+    monkeypatch.setattr(machines.ShopWorkload, "next_input", next_input)
+    path = tmp_path / "out.html"
+    arguments = ["tests.simulation.machines:ShopWorkload", "--ops", "20", "--report", str(path)]
+    assert main(arguments, "phasm simulate") == 1
+    assert "violated: repeatable: seed 0 gave the digest" in capsys.readouterr().out
+    assert path.exists()
 
 
 @pytest.mark.parametrize(
