@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from fdb.tuple import Versionstamp
 
 from phasm_fdb.errors import ActionsFull, DuplicateAction, InputError
+from phasm_fdb.keys import is_incomplete
 
 A = TypeVar("A")
 
@@ -39,10 +40,9 @@ class Tracked(Generic[A]):
 
     def completed(self, versionstamp: bytes) -> Tracked[A]:
         """The same with its id from `new_id()` made complete, now that the commit's versionstamp is known."""
-        id = self.id
-        if type(id) is not Versionstamp or id.is_complete():
+        if not is_incomplete(self.id):
             return self
-        return Tracked(id.completed(versionstamp), self.action, self.ordering_key, self.after, self.at)
+        return Tracked(self.id.completed(versionstamp), self.action, self.ordering_key, self.after, self.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +107,7 @@ class Actions:
         self.capacity = capacity
         self._encode = encode
         self._next_user_version = next_user_version
-        self._actions: dict[Any, Tracked[Any] | Untracked[Any] | Later[Any]] = {}
-        self._raws: dict[Any, Any] = {}
-        self._has_later = False
+        self._actions: dict[Any, tuple[Tracked[Any] | Untracked[Any] | Later[Any], Any]] = {}
         self._cancelled: list[Any] = []
 
     @classmethod
@@ -147,22 +145,20 @@ class Actions:
         if after is None and at is None:
             raise InputError(f"later({id!r}, ...) does not say when: give after= (seconds) or at= (milliseconds)")
         self._add(Later(id, payload, after, at, ordering_key))
-        self._has_later = True
 
     def _add(self, action: Tracked[Any] | Untracked[Any] | Later[Any]) -> None:
         raw = None if self._encode is None else self._encode(action)
         if len(self._actions) >= self.capacity:
             raise ActionsFull(self.capacity)
         if isinstance(action, Untracked):
-            self._actions[object()] = action
+            self._actions[object()] = action, raw
             return
         if action.after is not None or action.at is not None:
             _refuse_due(action)
         key = _identity(action.id)
         if key in self._actions:
             raise DuplicateAction(action.id)
-        self._actions[key] = action
-        self._raws[key] = raw
+        self._actions[key] = action, raw
 
     def cancel(self, id: Any) -> None:
         """Take a pending tracked action back: its result, should one still come, will be stale.
@@ -194,25 +190,22 @@ class Actions:
     @property
     def tracked(self) -> tuple[Tracked[Any], ...]:
         """The tracked actions, in the order they were added."""
-        return tuple([action for action in self._actions.values() if isinstance(action, Tracked)])
-
-    @property
-    def encoded(self) -> list[tuple[Tracked[Any], Any]]:
-        """The tracked actions, in the order they were added, each with what it holds as it is stored."""
-        raws = self._raws
-        return [(action, raws[key]) for key, action in self._actions.items() if isinstance(action, Tracked)]
+        return tuple([action for action in self if isinstance(action, Tracked)])
 
     @property
     def untracked(self) -> tuple[Untracked[Any], ...]:
         """The untracked actions, in the order they were added."""
-        return tuple([action for action in self._actions.values() if isinstance(action, Untracked)])
+        return tuple([action for action in self if isinstance(action, Untracked)])
 
     @property
     def delayed(self) -> tuple[Later[Any], ...]:
         """The inputs for later, in the order they were added."""
-        return (
-            tuple(action for action in self._actions.values() if isinstance(action, Later)) if self._has_later else ()
-        )
+        return tuple([action for action in self if isinstance(action, Later)])
+
+    @property
+    def encoded(self) -> list[tuple[Tracked[Any] | Untracked[Any] | Later[Any], Any]]:
+        """Everything that was added, in that order, each with what it held then as it is stored."""
+        return list(self._actions.values())
 
     @property
     def cancelled(self) -> tuple[Any, ...]:
@@ -225,7 +218,7 @@ class Actions:
         return not self._actions and not self._cancelled
 
     def __iter__(self) -> Iterator[Tracked[Any] | Untracked[Any] | Later[Any]]:
-        return iter(self._actions.values())
+        return (action for action, _ in self._actions.values())
 
     def __len__(self) -> int:
         return len(self._actions)

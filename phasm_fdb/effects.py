@@ -91,18 +91,15 @@ def _packed(raw: Any, where: str) -> bytes:
 
 
 def _actions(definition: Definition, actions: Actions) -> bytes:
-    emitted = [_action(definition, action) for action in actions]
+    emitted = [_action(action, raw) for action, raw in actions.encoded]
     cancelled = [pack_element(id) for id in actions.cancelled]
     return _packed([emitted, cancelled], f"the actions of {definition.name}")
 
 
-def _action(definition: Definition, action: Tracked[Any] | Untracked[Any] | Later[Any]) -> list[Any]:
+def _action(action: Tracked[Any] | Untracked[Any] | Later[Any], raw: Any) -> list[Any]:
+    kind = type(action).__name__
     if isinstance(action, Untracked):
-        return ["Untracked", definition.untracked.to_raw(action.action)]
-    if isinstance(action, Tracked):
-        kind, raw = "Tracked", definition.tracked.to_raw(action.action)
-    else:
-        kind, raw = "Later", definition.inputs.to_raw(action.payload)
+        return [kind, raw]
     packed_key = None if action.ordering_key is None else pack_element(action.ordering_key)
     return [kind, raw, pack_element(action.id), packed_key, action.after, action.at]
 

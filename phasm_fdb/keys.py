@@ -67,6 +67,11 @@ def pack_element(value: Any) -> bytes:
     return bytes(fdb.tuple.pack((value,)))
 
 
+def is_incomplete(id: Any) -> bool:
+    """Whether this is an id from `new_id()`, whose versionstamp the commit has yet to fill in."""
+    return type(id) is Versionstamp and not id.is_complete()
+
+
 def pack_incomplete(user_version: int) -> bytes:
     """An incomplete versionstamp, as `pack_element` packs it."""
     return b"".join((VERSIONSTAMP_CODE, INCOMPLETE, user_version.to_bytes(2, "big")))

@@ -38,7 +38,7 @@ from typing import Any
 from fdb.tuple import Versionstamp
 
 from phasm_fdb.errors import DatabaseError
-from phasm_fdb.keys import INCOMPLETE, VERSIONSTAMP_CODE, after_prefix, pack, pack_element, unpack
+from phasm_fdb.keys import INCOMPLETE, VERSIONSTAMP_CODE, after_prefix, pack, pack_element, pack_incomplete, unpack
 
 STAMP_BYTES = 10
 HASH_BUCKETS = 256
@@ -82,8 +82,6 @@ class Keyspace:
         self._expiries = self._under("e")
         self._own_receipts = self._under("u")
         self.journal = self._under("j")
-        self._incomplete_entry = self.journal + VERSIONSTAMP_CODE + INCOMPLETE
-        self._entry_offset = (len(self.journal) + 1).to_bytes(4, "little")
         self.journal_sum = self._under("jn")
         self._snapshots = self._under("js")
 
@@ -235,8 +233,9 @@ class Keyspace:
 
     def journal_row(self, number: int, part: int = 0) -> bytes:
         """The row of a new journal entry, or of a part of it, as `set_versionstamped_key` takes it."""
-        row = self._incomplete_entry + number.to_bytes(2, "big")
-        return row + (pack_element(part) if part else b"") + self._entry_offset
+        row = self.journal + pack_incomplete(number)
+        suffix = pack_element(part) if part else b""
+        return row + suffix + (len(row) - 12).to_bytes(4, "little")
 
     def journal_stamp(self, row: bytes) -> bytes:
         """The versionstamp (12 bytes) of a journal entry, from any of its rows."""

@@ -26,7 +26,7 @@ from phasm_fdb.database.ranges import Row, rows
 from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.database.waiting import wait
 from phasm_fdb.errors import CodecError, DuplicateAction, StaleCompletion
-from phasm_fdb.keys import check_size, pack_element, pack_incomplete, versionstamp_offset
+from phasm_fdb.keys import check_size, is_incomplete, pack_element, pack_incomplete, versionstamp_offset
 from phasm_fdb.keyspace import STAMP_BYTES, Keyspace, stamp_of, stamp_value, stamped_key
 from phasm_fdb.records import MAX_RECORD_BYTES, Progress, Record
 
@@ -144,12 +144,12 @@ class Outbox:
         self,
         staged: Staged,
         stamps: TransactionStamps,
-        tracked: Tracked[Any],
+        action: Tracked[Any] | Later[Any],
         raw: Any,
         lanes: int,
         now_ms: int | None = None,
     ) -> None:
-        """Store an action as pending: in its lane, or as a timer if it is due later.
+        """Store an action, or an input for later, as pending: in its lane, or as a timer if it is not due yet.
 
         Args:
             raw: what it holds, undecoded.
@@ -159,27 +159,10 @@ class Outbox:
             DuplicateAction: its id is pending already.
             CodecError: its id or ordering key is no tuple-layer value.
         """
-        due = due_ms(tracked, now_ms) if tracked.after is not None or tracked.at is not None else None
-        self._store(staged, stamps, tracked, raw, due, lanes)
-
-    def delay(
-        self, staged: Staged, stamps: TransactionStamps, later: Later[Any], raw: Any, lanes: int, now_ms: int | None
-    ) -> None:
-        """Store an input, undecoded, that is delivered when it is due; raises as `emit` does."""
-        self._store(staged, stamps, later, raw, due_ms(later, now_ms), lanes)
-
-    def _store(
-        self,
-        staged: Staged,
-        stamps: TransactionStamps,
-        action: Tracked[Any] | Later[Any],
-        raw: Any,
-        due: int | None,
-        lanes: int,
-    ) -> None:
+        due = due_ms(action, now_ms)
         keys, id = self._keys, action.id
         packed = pack_element(id)
-        minted = type(id) is Versionstamp and not id.is_complete()
+        minted = is_incomplete(id)
         id_row = keys.id_row(packed)
         if minted:
             number, packed_stamp = id.user_version, packed
@@ -192,8 +175,7 @@ class Outbox:
             packed_stamp = pack_incomplete(number)
         packed_key = None if action.ordering_key is None else pack_element(action.ordering_key)
         record = Record(None if minted else packed, raw, packed_key, isinstance(action, Later)).encode()
-        if len(record) > MAX_RECORD_BYTES:
-            check_size(record, f"the action {id!r}", MAX_RECORD_BYTES)
+        check_size(record, f"the action {id!r}", MAX_RECORD_BYTES)
         # An id that is minted now is not known yet, and would put all such actions into one lane.
         lane = lane_of(packed_key or (record if minted else packed), lanes)
         place = msgpack.packb([lane, number, minted] if due is None else [lane, number, minted, due])
@@ -202,8 +184,7 @@ class Outbox:
         else:
             staged.set(id_row, place)
             staged.set_versionstamped_value(keys.location_row(packed), stamp_value())
-        place_in_lane = keys.lane_prefix(lane) if due is None else keys.due_prefix(lane, due)
-        staged.set_versionstamped_key(stamped_key(place_in_lane + packed_stamp), record)
+        staged.set_versionstamped_key(stamped_key(self._row(lane, packed_stamp, due)), record)
         staged.add(keys.signal(lane), ONE)
         stamps.emitted[packed] = (lane, number, action)
 
@@ -222,8 +203,9 @@ class Outbox:
         staged.set_versionstamped_key(stamped_key(self._keys.progress_row(lane, stamp)), progress.encode())
         staged.add(self._keys.signal(lane), ONE)
 
-    def _row(self, lane: int, stamp: Versionstamp, due: int | None) -> bytes:
-        return self._keys.outbox_row(lane, stamp) if due is None else self._keys.timer_row(lane, due, stamp)
+    def _row(self, lane: int, packed_stamp: bytes, due: int | None) -> bytes:
+        keys = self._keys
+        return (keys.lane_prefix(lane) if due is None else keys.due_prefix(lane, due)) + packed_stamp
 
     def remove(self, staged: Staged, stamps: TransactionStamps, id: Any) -> bool:
         """Take an action, or an input for later, out, because it is completed or cancelled; False if not pending."""
@@ -243,7 +225,7 @@ class Outbox:
             stamp = id.tr_version if minted else staged.read(location_row)
             assert stamp is not None, f"the action {id!r} is pending, but not in the outbox"
             stamp = Versionstamp(stamp[:STAMP_BYTES], number)
-            staged.clear(self._row(lane, stamp, due))
+            staged.clear(self._row(lane, pack_element(stamp), due))
             if due is None:
                 staged.clear(self._keys.progress_row(lane, stamp))
         staged.clear(id_row)
@@ -260,7 +242,7 @@ class Outbox:
         """Remove rows that were taken out in the transaction that wrote them, and their marks."""
         for mark, place in list(rows(tr, *self._keys.stillborn(), limit=limit)):
             lane, due = msgpack.unpackb(place)
-            tr.clear(self._row(lane, stamp_of(mark), due))
+            tr.clear(self._row(lane, pack_element(stamp_of(mark)), due))
             tr.clear(mark)
 
     # --------------------------------------------------------------------------------------------- read

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgpack
-from fdb.tuple import Versionstamp
 
-from phasm_fdb.actions import Tracked, Untracked
+from phasm_fdb.actions import Actions, Tracked, Untracked
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.definition import Definition
 from phasm_fdb.errors import InputFailed, InputRejected
-from phasm_fdb.keys import check_size, pack_element, unpack
+from phasm_fdb.keys import check_size, is_incomplete, pack_element, unpack
 from phasm_fdb.keyspace import STAMP_BYTES, Keyspace, stamp_value
 
 #: MessagePack never begins a value with this byte: behind it lies the versionstamp that completes the ids.
@@ -104,34 +103,29 @@ class Receipts:
         if receipt.expiry is not None:
             staged.set(receipt.expiry, b"")
 
-    def write(self, staged: Staged, receipt: Receipt, applied: Applied, raws: list[Any]) -> None:
+    def write(self, staged: Staged, receipt: Receipt, reply: Any, actions: Actions) -> None:
         """Record an outcome.
-
-        Args:
-            raws: what its tracked actions hold, undecoded.
 
         Raises:
             CodecError: the reply is not of the declared type, or the outcome is larger than one row.
         """
-        data = check_size(self._encode(applied, raws), "the receipt of an input, with its reply and actions,")
-        if any(_is_incomplete(action.id) for action in applied.tracked):
+        data = check_size(self._encode(reply, actions), "the receipt of an input, with its reply and actions,")
+        if any(is_incomplete(action.id) for action in actions.tracked):
             staged.set_versionstamped_value(receipt.key, stamp_value(data, prefix=STAMPED))
         else:
             staged.set(receipt.key, data)
         if receipt.expiry is not None:
             staged.set(receipt.expiry, b"")
 
-    def _encode(self, applied: Applied, raws: list[Any]) -> bytes:
-        definition = self._definition
-        reply = definition.replies.to_raw(applied.reply)
-        if not applied.tracked and not applied.untracked:
-            return bytes(msgpack.packb((reply, (), ())))
+    def _encode(self, reply: Any, actions: Actions) -> bytes:
+        encoded = actions.encoded
         tracked = [
             [pack_element(one.id), raw, _packed(one.ordering_key), *_due(one)]
-            for one, raw in zip(applied.tracked, raws, strict=True)
+            for one, raw in encoded
+            if isinstance(one, Tracked)
         ]
-        untracked = [definition.untracked.to_raw(one.action) for one in applied.untracked]
-        return bytes(msgpack.packb([reply, tracked, untracked]))
+        untracked = [raw for one, raw in encoded if isinstance(one, Untracked)]
+        return bytes(msgpack.packb([self._definition.replies.to_raw(reply), tracked, untracked]))
 
     def _decode(self, data: bytes) -> Applied:
         versionstamp = None
@@ -149,10 +143,6 @@ class Receipts:
         untracked = tuple(Untracked(definition.untracked.from_raw(raw)) for raw in raw_untracked)
         applied = Applied(definition.replies.from_raw(raw_reply), tracked, untracked, repeated=True)
         return applied if versionstamp is None else applied.completed(versionstamp)
-
-
-def _is_incomplete(id: Any) -> bool:
-    return type(id) is Versionstamp and not id.is_complete()
 
 
 def _due(tracked: Tracked[Any]) -> tuple[()] | tuple[float | None, int | None]:

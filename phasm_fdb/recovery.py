@@ -48,7 +48,7 @@ def restore(machinery: Machinery, tr: Any, stamps: TransactionStamps, now_ms: in
     emitted = _emitted(machinery, tr, set(stored.large))
     known = {pack_element(action.id): action for action in pending(machinery, tr, stamps)}
     for action, raw in emitted.encoded:
-        if pack_element(action.id) not in known:
+        if isinstance(action, Tracked) and pack_element(action.id) not in known:
             machinery.outbox.emit(staged, stamps, action, raw, stored.lanes, now_ms)
     staged.flush(tr)
     return _resumed(known, emitted)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from phasm_fdb.actions import Actions, Tracked
+from phasm_fdb.actions import Actions, Untracked
 from phasm_fdb.cache import CachedReader
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.deciding import Input, decide, space_of
@@ -169,34 +169,24 @@ def _decided(
             _require_trace(machinery, staged, input, actions)
     if isinstance(input, TrackedActionCompleted):
         machinery.outbox.remove(staged, stamps, input.id)
-    emitted = actions.encoded
-    applied = Applied(reply, tuple([action for action, _ in emitted]), actions.untracked)
     if not actions.is_empty:
-        _store_actions(machinery, staged, stamps, actions, emitted, stored.lanes, input.at)
+        _store_actions(machinery, staged, stamps, actions, stored.lanes, input.at)
     machinery.meta.note(staged, stored, large, cached is not None)
     if receipt is not None:
-        machinery.receipts.write(staged, receipt, applied, [raw for _, raw in emitted])
-    return applied
+        machinery.receipts.write(staged, receipt, reply, actions)
+    return Applied(reply, actions.tracked, actions.untracked)
 
 
 def _store_actions(
-    machinery: Machinery,
-    staged: Staged,
-    stamps: TransactionStamps,
-    actions: Actions,
-    emitted: list[tuple[Tracked[Any], Any]],
-    lanes: int,
-    now_ms: int | None,
+    machinery: Machinery, staged: Staged, stamps: TransactionStamps, actions: Actions, lanes: int, now_ms: int | None
 ) -> None:
     """Take the cancelled actions out of the outbox, and put the new ones in."""
     outbox = machinery.outbox
     for id in actions.cancelled:
         outbox.remove(staged, stamps, id)
-    for tracked, raw in emitted:
-        outbox.emit(staged, stamps, tracked, raw, lanes, now_ms)
-    for later in actions.delayed:
-        raw = machinery.definition.inputs.to_raw(later.payload)
-        outbox.delay(staged, stamps, later, raw, lanes, now_ms)
+    for action, raw in actions.encoded:
+        if not isinstance(action, Untracked):
+            outbox.emit(staged, stamps, action, raw, lanes, now_ms)
 
 
 def _check(machinery: Machinery, reader: Any, staged: Staged, large: set[str], input: Input) -> None:

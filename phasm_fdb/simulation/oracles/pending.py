@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgpack
-from fdb.tuple import Versionstamp
 
 from phasm_fdb.actions import Later, Tracked
 from phasm_fdb.errors import InvariantViolation
-from phasm_fdb.keys import pack_element, unpack
+from phasm_fdb.keys import is_incomplete, pack_element, unpack
 from phasm_fdb.machine import TrackedActionCompleted
 from phasm_fdb.simulation.commit import Commit, StfRun
 from phasm_fdb.simulation.inspector import Inspector
@@ -114,7 +113,7 @@ class Pending(Oracle):
 
 def _complete(id: Any, stamp: bytes) -> Any:
     """An id from `new_id()` with the commit's versionstamp."""
-    return id.completed(stamp) if type(id) is Versionstamp and not id.is_complete() else id
+    return id.completed(stamp) if is_incomplete(id) else id
 
 
 def _id(packed: bytes) -> Any:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+from phasm_fdb.actions import Actions
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import run
 from phasm_fdb.own_transaction import OwnTransaction
@@ -26,12 +27,14 @@ def run_and_write(self: OwnTransaction, db: Any) -> Applied:
 
 def write_receipt(receipts: Receipts, tr: Any, receipt: Receipt, applied: Applied) -> None:
     staged = Staged(tr)
-    tracked = receipts._definition.tracked
-    _write(receipts, staged, receipt, applied, [tracked.to_raw(one.action) for one in applied.tracked])
+    actions = Actions(encode=receipts._definition.encode_action)
+    for action in (*applied.tracked, *applied.untracked):
+        actions.add(action)
+    _write(receipts, staged, receipt, applied.reply, actions)
     staged.flush(tr)
 
 
-def write(self: Receipts, staged: Staged, receipt: Receipt, applied: Applied, raws: list[Any]) -> None:
+def write(self: Receipts, staged: Staged, receipt: Receipt, reply: Any, actions: Actions) -> None:
     """Writes nothing: it is done later."""
 
 
