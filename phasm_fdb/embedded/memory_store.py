@@ -24,10 +24,9 @@ from phasm_fdb.embedded.mutation import (
     CLEAR,
     CLEAR_RANGE,
     SET,
-    SET_VERSIONSTAMPED_KEY,
-    SET_VERSIONSTAMPED_VALUE,
     apply_atomic,
-    put_stamp,
+    has_stamps,
+    stamp_all,
     versionstamp,
 )
 from phasm_fdb.embedded.store import (
@@ -164,10 +163,13 @@ class MemoryStore:
 
     def _apply(self, request: CommitRequest, committed: Committed) -> Iterable[bytes]:
         """Make the writes; returns the keys that they changed."""
-        version = committed.version
-        stamped: list[bytes] = []
+        mutations, written, version = request.mutations, request.write_keys, committed.version
+        if has_stamps(mutations):
+            mutations, stamped = stamp_all(mutations, versionstamp(*committed))
+            written = [*written, *stamped]
+        self._conflicts.add(version, written, request.write_ranges)
         changed: dict[bytes, None] = {}
-        for code, key, parameter in request.mutations:
+        for code, key, parameter in mutations:
             if code == SET:
                 self._write(key, parameter, version, changed)
             elif code == CLEAR:
@@ -175,17 +177,9 @@ class MemoryStore:
             elif code == CLEAR_RANGE:
                 for cleared in list(self._keys.irange(key, parameter, (True, False))):
                     self._write(cleared, None, version, changed)
-            elif code == SET_VERSIONSTAMPED_KEY:
-                key = put_stamp(key, versionstamp(*committed))
-                self._write(key, parameter, version, changed)
-                stamped.append(key)  # a write conflict that nobody could know before
-            elif code == SET_VERSIONSTAMPED_VALUE:
-                self._write(key, put_stamp(parameter, versionstamp(*committed)), version, changed)
             else:
                 value = apply_atomic(code, self._values.get(key), parameter)
                 self._write(key, value, version, changed)
-        written = [*request.write_keys, *stamped] if stamped else request.write_keys
-        self._conflicts.add(version, written, request.write_ranges)
         if changed:
             self._expiring.append((version, list(changed)))
         return changed

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 
 Mutation = tuple[int, bytes, bytes]
 """(code, key, parameter). `CLEAR_RANGE` has (code, begin, end); `CLEAR` is one key, its parameter is empty.
@@ -62,10 +63,7 @@ def put_stamp(parameter: bytes, stamp: bytes) -> bytes:
 
 def has_stamps(mutations: Iterable[Mutation]) -> bool:
     """Whether `stamp_all` has anything to do, so that a store can skip it."""
-    for code, _, _ in mutations:  # noqa: SIM110 - `any` of a generator takes twice as long, in every commit
-        if code in _STAMPED:
-            return True
-    return False
+    return not _STAMPED.isdisjoint(map(itemgetter(0), mutations))
 
 
 def stamp_all(mutations: Iterable[Mutation], stamp: bytes) -> tuple[list[Mutation], list[bytes]]:
