@@ -27,9 +27,7 @@ from phasm_fdb.outside import CLOCK_UNLESS_GIVEN, FUNCTIONS
 _lock = threading.Lock()
 
 #: Where `os` says which of its functions take what; `shutil` asks, and does without the others.
-_ABILITIES: tuple[set[Callable[..., Any]], ...] = (
-    *(os.supports_dir_fd, os.supports_effective_ids, os.supports_fd, os.supports_follow_symlinks),
-)
+_ABILITIES = (os.supports_dir_fd, os.supports_effective_ids, os.supports_fd, os.supports_follow_symlinks)
 
 #: What stands in the place of a function, by the `id` of that function, which its replacement keeps alive.
 _replaced: dict[int, Callable[..., Any]] = {}

@@ -8,7 +8,7 @@ raise `OutsideSimulation`, with the place of the call.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from phasm_fdb.guard.mode import Watch, watched
@@ -50,17 +50,13 @@ def guarded(name: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.k
         watched.reset(token)
 
 
-def guard_handlers(handlers: Handlers, left_out: Collection[type], failed: Callable[[BaseException], None]) -> Handlers:
+def guard_handlers(handlers: Handlers, failed: Callable[[BaseException], None]) -> Handlers:
     """Let all handlers run under the same rule.
 
     Args:
-        left_out: the actions that an older machine does not know, and has no handlers for.
         failed: told of what they raise for it; the worker takes that for a failed attempt.
     """
     for type_, handler in list(handlers._handlers.items()):
-        if type_ in left_out:
-            del handlers._handlers[type_]
-            continue
         watch = _watch(f"the handler of {type_.__name__}")
         wrap = _guarded_async if handler.is_async else _guarded_plain
         handlers._handlers[type_] = dataclasses.replace(handler, function=wrap(watch, handler.function, failed))

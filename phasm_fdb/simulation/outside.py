@@ -108,8 +108,9 @@ class OutsideWorld:
         own = self._workload.handlers(caller.call)
         tracked, untracked = members(definition.tracked.type), members(definition.untracked.type)
         if own is not None:
-            newer = [type_ for type_ in _actions(self._definition) if type_ not in (*tracked, *untracked)]
-            return guard_handlers(own, newer, self._failed)
+            for newer in set(_actions(self._definition)) - set(_actions(definition)):
+                own._handlers.pop(newer, None)
+            return guard_handlers(own, self._failed)
         handlers = Handlers()
         left_out = None if without is None or len(tracked) < 2 else tracked[without % len(tracked)]
         for type_ in tracked:
