@@ -10,7 +10,7 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +48,9 @@ class Found:
         return self.seeds is not None and is_expected and self.steps <= MOST_STEPS
 
 
-def find(name: str, most_seeds: int, clock: Callable[[], float] = time.process_time) -> Found:
-    """Look for a planted bug, and shrink what fails.
-
-    Args:
-        clock: seconds, of this process's own: what else the machine does makes no difference.
-    """
+def find(name: str, most_seeds: int) -> Found:
+    """Look for a planted bug, and shrink what fails."""
+    clock = time.process_time  # what else the machine does makes no difference
     bug, begun = plant(name), clock()
     with bug.planted():
         failing = next((one for seed in range(most_seeds) if not (one := simulate(bug.workload, seed=seed)).held), None)

@@ -43,18 +43,29 @@ def workload(reach: Callable[[], Any], where: str) -> type[machines.ShopWorkload
                 reach()
             return super().perform(rng, action)
 
+    async def handle() -> None:
+        reach()
+
+    return handling(handle, Reaching) if where == "handler" else Reaching
+
+
+def handling(
+    handle: Callable[[], Awaitable[None]], base: type[machines.ShopWorkload] = machines.ShopWorkload
+) -> type[machines.ShopWorkload]:
+    """A shop whose handler does this before it calls the outside world."""
+
+    class Handling(base):  # type: ignore[misc,valid-type]
         def handlers(self, call: Callable[[Any, Any], Awaitable[Any]]) -> Handlers | None:
             handlers = Handlers()
 
             @handlers.on(machines.Ship)
             async def ship(action: machines.Ship, attempt: Any) -> Any:
-                if where == "handler":
-                    reach()
+                await handle()
                 return await call(action, attempt)
 
             return handlers
 
-    return Reaching
+    return Handling
 
 
 @pytest.mark.parametrize("where", ["next_input", "perform", "handler"])
@@ -66,33 +77,18 @@ def test_reaching_for_something_real_is_a_violation_that_names_the_place(what: s
 
 
 def test_a_connection_on_the_loop_is_one() -> None:
-    class Connecting(machines.ShopWorkload):
-        def handlers(self, call: Callable[[Any, Any], Awaitable[Any]]) -> Handlers | None:
-            handlers = Handlers()
+    async def connect() -> None:
+        await asyncio.get_running_loop().create_connection(asyncio.Protocol, "localhost", 1)
 
-            @handlers.on(machines.Ship)
-            async def ship(action: machines.Ship, attempt: Any) -> Any:
-                await asyncio.get_running_loop().create_connection(asyncio.Protocol, "localhost", 1)
-
-            return handlers
-
-    [violation] = simulate(Connecting, ops=5, faults="none").violations
+    [violation] = simulate(handling(connect), ops=5, faults="none").violations
     assert violation.invariant.startswith("OutsideSimulation: loop.create_connection() is called at ")
     assert Path(__file__).name in violation.invariant
 
 
 def test_sleeping_on_the_loop_costs_nothing() -> None:
-    class Slow(machines.ShopWorkload):
-        def handlers(self, call: Callable[[Any, Any], Awaitable[Any]]) -> Handlers | None:
-            handlers = Handlers()
+    async def rest() -> None:
+        await asyncio.sleep(100)
 
-            @handlers.on(machines.Ship)
-            async def ship(action: machines.Ship, attempt: Any) -> Any:
-                await asyncio.sleep(100)
-                return await call(action, attempt)
-
-            return handlers
-
-    result = simulate(Slow, ops=5, faults="none")
+    result = simulate(handling(rest), ops=5, faults="none")
     assert result.held
     assert result.virtual_seconds > 100

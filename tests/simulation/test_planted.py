@@ -10,7 +10,7 @@ import pytest
 
 from phasm_fdb.simulation import Result, shrink, simulate
 from phasm_fdb.simulation.faults import drawn
-from tests.simulation.planting import NAMES, Plant, plant
+from tests.simulation.planting import NAMES, Plant, plant, timeless
 from tests.simulation.theatre import TheatreWorkload
 
 #: Seeds that find what the first ones do not.
@@ -26,11 +26,6 @@ KNOWN = {
 MOST_TRIES, MOST_STEPS = 25, 12
 #: These take minutes to be made as short as they get; `scripts/planted.py` does.
 LONG_TO_SHRINK = ("counter_by_snapshot", "stale_token")
-
-
-def timeless() -> float:
-    """A clock that stands still: how far shrinking comes does not depend on how fast the machine is."""
-    return 0.0
 
 
 def first_failure(bug: Plant) -> Result:

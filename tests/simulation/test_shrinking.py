@@ -11,7 +11,7 @@ import pytest
 from phasm_fdb.simulation import Result, play, shrink, simulate
 from phasm_fdb.simulation.shrinking import Shrunk, way_of
 from tests.simulation import machines
-from tests.simulation.planting import plant
+from tests.simulation.planting import plant, timeless
 from tests.simulation.theatre import TheatreState, TheatreWorkload
 
 
@@ -19,11 +19,6 @@ def failing(workload: Any, seeds: int = 30, ops: int = 300, **options: Any) -> R
     """The first run that fails."""
     runs = (simulate(workload, seed=seed, ops=ops, **options) for seed in range(seeds))
     return next(run for run in runs if not run.held)
-
-
-def timeless() -> float:
-    """A clock that stands still: how far shrinking comes does not depend on how fast the machine is."""
-    return 0.0
 
 
 @pytest.mark.parametrize(
