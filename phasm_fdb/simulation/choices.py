@@ -57,7 +57,7 @@ class Choice:
 
 #: The choice to execute an operation at all; its value says when, by which client and how.
 EXECUTE = "execute"
-#: The choice of a client to come once more and find that the run has enough operations.
+#: The choice of a client to come once more and find that the run has enough operations, or is over.
 LEAVE = "leave"
 
 

@@ -175,11 +175,13 @@ class Faults:
 
     Args:
         probabilities: of each kind, at one decision; those left out never happen.
+        slowness: delays are so many times as long.
     """
 
-    def __init__(self, choices: Choices, probabilities: Mapping[str, float]) -> None:
+    def __init__(self, choices: Choices, probabilities: Mapping[str, float], slowness: float = 1.0) -> None:
         self._choices = choices
         self._probabilities = probabilities
+        self._slowness = slowness
         self._sites: list[Site] = []
         self.have_stopped = False
 
@@ -194,9 +196,15 @@ class Faults:
             return None
         if not self._probabilities.get(kind) and not self._choices.plan_of(who, kind):
             return None
-        site = self._choices.site(who, kind, self._probabilities.get(kind, 0.0), KINDS[kind].draw)
+        draw = KINDS[kind].draw
+        if draw is _delay and self._slowness != 1.0:
+            draw = self._long_delay
+        site = self._choices.site(who, kind, self._probabilities.get(kind, 0.0), draw)
         self._sites.append(site)
         return site
+
+    def _long_delay(self, chance: random.Random) -> float:
+        return round(min(LONGEST_DELAY_SECONDS, self._slowness * _delay(chance)), 6)
 
     def stop(self) -> None:
         """No fault happens any more."""

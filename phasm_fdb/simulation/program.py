@@ -22,6 +22,7 @@ class Program:
         self._choices = choices
         self._settings = settings
         self._number = 0
+        self._awaited: dict[int, Operation] = {}
         self._planned: dict[int, Iterator[Choice]] = {}
         if choices.is_played:
             planned = choices.planned_operations()
@@ -37,18 +38,29 @@ class Program:
             client: its number, from 1.
             now: in seconds of the run.
         """
-        if self._choices.is_played:
-            choice = next(self._planned.get(client, iter(())), None)
-            if choice is None:
-                return None
-            number = int(choice.who.rpartition(" ")[2])
-            return Operation(number, float(choice.value["at"]), str(choice.value["mode"]), choice.what == LEAVE)
-        return self._draw(now)
+        operation = self._plan(client) if self._choices.is_played else self._draw(now)
+        if operation is not None:
+            self._awaited[client] = operation
+        return operation
 
     def started(self, operation: Operation, client: int, leaves: bool) -> None:
         """Note what a client does: it executes an operation, or finds that there have been enough."""
+        del self._awaited[client]
         value = {"client": client, "at": operation.at, "mode": operation.mode}
         self._choices.take(Choice(operation.who, LEAVE if leaves else EXECUTE, 1, value))
+
+    def end(self) -> None:
+        """Note that the run ended before clients did what they were waiting to do: without that they would not wait
+        when it is played, and whoever ends instead of waiting changes in which order the others run."""
+        for client, operation in list(self._awaited.items()):
+            self.started(operation, client, leaves=True)
+
+    def _plan(self, client: int) -> Operation | None:
+        choice = next(self._planned.get(client, iter(())), None)
+        if choice is None:
+            return None
+        number = int(choice.who.rpartition(" ")[2])
+        return Operation(number, float(choice.value["at"]), str(choice.value["mode"]), choice.what == LEAVE)
 
     def _draw(self, now: float) -> Operation:
         chance = self._choices.chance

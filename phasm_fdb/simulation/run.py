@@ -60,7 +60,7 @@ class Run:
         self.settings = settings
         self.choices = choices
         self._workload = workload
-        self._faults = Faults(choices, settings.faults)
+        self._faults = Faults(choices, settings.faults, settings.slowness)
         schedule = self._faults.site("loop", "schedule")
         self._loop = SimulatedLoop(schedule)
         self.trace = Trace(self._loop.time, keep_events)
@@ -106,6 +106,7 @@ class Run:
 
     def _end(self) -> None:
         self.trace.end()
+        self._program.end()
         try:
             self._loop.run_until_complete(self._stop_everything())
         except Exception as error:

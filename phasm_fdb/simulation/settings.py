@@ -33,6 +33,7 @@ class Settings:
         gap_seconds: the mean time between two inputs of a client.
         modes: the weights with which clients `apply`, `submit` and wait, or `call`.
         faults: the probability of each kind of fault at one decision.
+        slowness: delays are so many times as long as their kinds draw them, up to the longest there is.
         journal: every input is journaled, and the journal is replayed at rest.
         reopens: the database is a file, which is reopened at crashes.
     """
@@ -48,6 +49,7 @@ class Settings:
     gap_seconds: float = 0.1
     modes: tuple[float, float, float] = (1.0, 1.0, 1.0)
     faults: dict[str, float] = dataclasses.field(default_factory=dict)
+    slowness: float = 1.0
     journal: bool = False
     reopens: bool = False
 

@@ -19,28 +19,32 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from phasm_fdb.simulation.choices import EXECUTE, Choice
-from phasm_fdb.simulation.faults import MOST_OFTEN
+from phasm_fdb.simulation.faults import KINDS, MOST_OFTEN
 from phasm_fdb.simulation.result import Result, Violation
 from phasm_fdb.simulation.runner import Made, play, simulate_with
-from phasm_fdb.simulation.settings import APPLY, Settings
+from phasm_fdb.simulation.settings import APPLY, Settings, stream
 
 DEFAULT_RUNS = 3000
 DEFAULT_SECONDS = 120.0
 
 #: How many operations short runs have, and how many of them are tried.
-SHORT_RUNS = ((3, 60), (6, 60), (12, 60), (25, 40), (50, 30), (100, 20))
+SHORT_RUNS = ((3, 120), (6, 120), (12, 120), (25, 120), (50, 120), (100, 20))
 #: In short runs the faults happen so many times as often, since they have fewer occasions; and in some of them there is
 #: so many times as much time between the inputs, so that leases expire and timers fall due meanwhile.
 MORE_OFTEN_AND_SLOWER = ((1.0, 1.0), (5.0, 1.0), (20.0, 1.0), (5.0, 100.0), (20.0, 30.0))
+#: In every other one there are only so many kinds of faults, each up to so many times as often as by default, and
+#: delays are so many times as long: a race that takes two of them should not have to wait until both come together.
+MOST_KINDS = 4
+MORE_OFTEN = 20.0
+SLOWNESS = (1.0, 30.0, 1000.0)
+GAPS = (1.0, 10.0, 100.0)
 #: Of so few choices, pairs are left out, and inputs with the faults behind them moved up by less than so much.
 FEW = 30
 FARTHEST_SHIFT = 6
 
-#: A program of so few choices is short enough. Of a longer one so many shorter runs are tried, with these probabilities
-#: of the kinds of faults that are left in it.
+#: A program of so few choices is short enough. Of a longer one so many shorter runs are tried.
 SMALL = 5
 SHORTER_RUNS = 300
-OFTEN = (0.02, 0.1, 0.3)
 #: The seeds of shorter runs are other ones than those of the short runs before.
 OTHER_SEEDS = 1_000_000
 #: The share of the time that is spent on short runs.
@@ -134,13 +138,7 @@ class _Shrinker:
         if not self._try(self._settings, self.best.choices):
             return Shrunk(self.best, self._runs - self._runs_left, reproduced=False)
         self._reduce()
-        while self._size > SMALL and not self._is_over:
-            smallest = self.best
-            if self._find_shorter_run():
-                self._reduce()
-            if self._size >= len(smallest.choices):
-                self.best = smallest
-                break
+        self._find_shorter_runs()
         return Shrunk(self.best, self._runs - self._runs_left)
 
     def _reduce(self) -> None:
@@ -204,29 +202,33 @@ class _Shrinker:
                     return
 
     def _short(self, ops: int, number: int) -> Settings:
-        settings = self._settings
-        factor, slower = MORE_OFTEN_AND_SLOWER[number % len(MORE_OFTEN_AND_SLOWER)]
+        settings = replace(self._settings, ops=ops, seed=self._settings.seed + number)
+        if number % 2:
+            return _with_few_kinds(settings, sorted(settings.faults))
+        factor, slower = MORE_OFTEN_AND_SLOWER[number // 2 % len(MORE_OFTEN_AND_SLOWER)]
         return replace(
             settings,
-            ops=ops,
-            seed=settings.seed + number,
             gap_seconds=settings.gap_seconds * slower,
             faults={kind: min(MOST_OFTEN, often * factor) for kind, often in settings.faults.items()},
         )
 
-    def _find_shorter_run(self) -> bool:
-        """Look for a run with fewer inputs that fails in the same way under the kinds of faults that are left alone."""
+    def _find_shorter_runs(self) -> None:
+        """Look for runs with fewer inputs that fail in the same way under some of the kinds of faults that are left."""
+        for number in range(SHORTER_RUNS):
+            smallest = self.best
+            if self._size <= SMALL or self._is_over:
+                break
+            if self._simulate(self._shorter(number)):
+                self._reduce()
+                if self._size >= len(smallest.choices):
+                    self.best = smallest
+
+    def _shorter(self, number: int) -> Settings:
+        settings = self._settings
         inputs = sum(choice.is_input for choice in self.best.choices)
         kinds = sorted({choice.what for choice in self.best.choices if not choice.is_input})
-        settings = self._settings
-        for number in range(SHORTER_RUNS if inputs > 1 else 0):
-            if self._is_over:
-                break
-            faults = dict.fromkeys(kinds, OFTEN[number % len(OFTEN)])
-            ops, seed = 1 + number % (inputs - 1), settings.seed + OTHER_SEEDS + number
-            if self._simulate(replace(settings, ops=ops, seed=seed, faults=faults)):
-                return True
-        return False
+        shorter = replace(settings, ops=1 + number % max(1, inputs - 1), seed=settings.seed + OTHER_SEEDS + number)
+        return _with_few_kinds(shorter, kinds)
 
     def _simulate(self, settings: Settings) -> bool:
         """Make a run by chance; whether it fails in the same way."""
@@ -316,6 +318,18 @@ class _Shrinker:
                 changed[number] = plainer
                 if self._try(self._settings, changed):
                     break
+
+
+def _with_few_kinds(settings: Settings, kinds: Sequence[str]) -> Settings:
+    """Some of the kinds of faults, and delays and gaps, as the settings' seed draws them."""
+    chance = stream(settings.seed, "short run")
+    some = chance.sample(kinds, min(len(kinds), chance.randint(1, MOST_KINDS)))
+    return replace(
+        settings,
+        gap_seconds=settings.gap_seconds * chance.choice(GAPS),
+        faults={kind: min(MOST_OFTEN, KINDS[kind].often * MORE_OFTEN ** chance.random()) for kind in some},
+        slowness=chance.choice(SLOWNESS),
+    )
 
 
 def _plainer(number: int, choice: Choice) -> Iterator[Choice]:

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from phasm_fdb.simulation import Result, play, shrink, simulate
+from phasm_fdb.simulation.faults import LONGEST_DELAY_SECONDS
+from phasm_fdb.simulation.runner import simulate_with
+from phasm_fdb.simulation.settings import Settings
 from phasm_fdb.simulation.shrinking import Shrunk, way_of
 from tests.simulation import machines
 from tests.simulation.planting import plant, timeless
@@ -125,3 +128,28 @@ def test_a_run_that_does_not_fail_again_is_given_back_as_it_is() -> None:
     shrunk = shrink(Moody, run, runs=50, clock=timeless)
     assert not shrunk.reproduced
     assert shrunk.result is run
+
+
+def test_a_run_that_ends_while_clients_wait_is_played_as_it_was() -> None:
+    """In a random order of everything that is ready, a task that ends instead of waiting changes all that follows."""
+    bug = plant("counter_by_snapshot")
+    faults = {"commit slow": 0.07, "request repeated": 0.15, "schedule": 0.5}
+    for seed in range(40):
+        settings = Settings(seed, ops=12, workers=1, clients=8, lanes=1, faults=faults, slowness=30.0)
+        with bug.planted():
+            run = simulate_with(bug.workload, settings)
+            again = play(bug.workload, settings, run.choices)
+        assert (again.digest, again.choices) == (run.digest, run.choices)
+
+
+def test_delays_are_as_many_times_as_long_as_the_settings_say() -> None:
+    """A slow run's outside calls take longer, and none longer than the longest delay."""
+
+    def delays(slowness: float) -> list[float]:
+        settings = Settings(3, ops=30, faults={"call slow": 0.5}, slowness=slowness)
+        choices = simulate_with(TheatreWorkload, settings).choices
+        return sorted(choice.value for choice in choices if choice.what == "call slow")
+
+    assert delays(1.0)[len(delays(1.0)) // 2] < 0.1
+    assert delays(1000.0)[0] >= 1.0
+    assert delays(1000.0)[-1] <= LONGEST_DELAY_SECONDS
