@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import inspect
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from phasm_fdb.actions import Actions, Later, Tracked, Untracked
@@ -11,6 +14,7 @@ from phasm_fdb.codec import Codec
 from phasm_fdb.errors import CodecError, InputError, InvariantViolation, MachineDefinitionError
 from phasm_fdb.machine import Normal, StateMachine, TrackedActionCompleted
 from phasm_fdb.state import Changes, State
+from phasm_fdb.storable import is_frozen
 
 
 class Definition:
@@ -66,8 +70,11 @@ class Definition:
     # -------------------------------------------------------------------------------------------- calls
 
     def stf(self, state: State, input: Normal[Any] | TrackedActionCompleted[Any], actions: Actions) -> Any:
-        """Run one transition on a state, whether `stf` is a plain function or a coroutine function."""
-        return _finish(self.machine.stf(state, input, actions))
+        """Run one transition on a state, whether `stf` is a plain function or a coroutine function.
+
+        What a machine changes of its input is gone afterwards: the next attempt, and the caller, have it as it was.
+        """
+        return _finish(self.machine.stf(state, _its_own(input), actions))
 
     def restore(self, state: State, actions: Actions) -> None:
         """Run the machine's `restore`."""
@@ -93,6 +100,19 @@ def _to_raw(codec: Codec[Any], value: Any) -> Any:
         return codec.to_raw(value)
     except CodecError as error:
         raise InputError(str(error)) from None
+
+
+@functools.cache
+def _is_frozen(cls: type) -> bool:
+    return is_frozen(cls)
+
+
+def _its_own(input: Normal[Any] | TrackedActionCompleted[Any]) -> Normal[Any] | TrackedActionCompleted[Any]:
+    """The input, or a copy if its payload or result could be changed in place."""
+    name = "payload" if isinstance(input, Normal) else "result"
+    held = getattr(input, name)
+    kind: Any = type(held)
+    return input if _is_frozen(kind) else replace(input, **{name: copy.deepcopy(held)})
 
 
 def _finish(outcome: Any) -> Any:

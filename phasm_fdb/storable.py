@@ -1,4 +1,4 @@
-"""Which types have a stored form, and which of those are always small."""
+"""Which types have a stored form, which of those are always small, and which nobody can change a value of."""
 
 from __future__ import annotations
 
@@ -95,6 +95,23 @@ def is_bounded(type_: Any) -> bool:
         except RecursionError:  # a type that contains itself can be as large as it likes
             return False
     return False
+
+
+def is_frozen(type_: Any, above: frozenset[Any] = frozenset()) -> bool:
+    """Whether no value of the type can be changed in place: scalars, and frozen dataclasses and tuples of those.
+
+    `above` holds the dataclasses that are being looked at, so that a type may contain itself.
+    """
+    origin, arguments = typing.get_origin(type_), typing.get_args(type_)
+    if type_ in (None, type(None), UUID, Versionstamp, *PLAIN) or origin is typing.Literal or is_enum(type_):
+        return True
+    if isinstance(type_, typing.NewType):
+        return is_frozen(type_.__supertype__, above)
+    if origin in (tuple, *UNIONS):
+        return all(argument is Ellipsis or is_frozen(argument, above) for argument in arguments)
+    if not is_dataclass(type_) or not type_.__dataclass_params__.frozen:
+        return False
+    return type_ in above or all(is_frozen(one, above | {type_}) for one in field_types(type_).values())
 
 
 @functools.cache
