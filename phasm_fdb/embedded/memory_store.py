@@ -3,7 +3,8 @@
 Most keys have not changed lately, so a key costs an entry in a dict and one in a sorted list. The changes
 of the window are kept apart, as `(version, value before)` by key: a reader at an older version starts from
 the value now and goes back. Reads of keys without recent changes take no lock; see `_MemorySnapshot.get`
-for why that is right.
+for why that is right. Keys that were cleared lately are kept apart too: a queue has many of them in front of
+its first entry, and whoever reads at the latest version need not step over them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable
+from heapq import merge
 from itertools import islice
 from operator import itemgetter
 from typing import Any
@@ -59,6 +61,9 @@ _FORGET_LEAST = 16
 
 _SHRINK_FROM = 10_000
 
+_FEW_CHANGES = 256
+"""So many changed keys are looked through for those that a reader has to know of, which were cleared since."""
+
 Change = tuple[int, bytes | None]
 _version_of = itemgetter(0)
 
@@ -76,8 +81,10 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._version = _FIRST_VERSION
         self._values: dict[bytes, bytes] = {}
-        # Every key that has a value, or had one in the window.
         self._keys: Any = SortedList()
+        # Every key that has no value, and had one in the window; and the version at which the last was cleared.
+        self._cleared: Any = SortedList()
+        self._last_clear = 0
         self._changes: dict[bytes, list[Change]] = {}
         self._most_changes = 0
         self._expiring: deque[tuple[int, list[bytes]]] = deque()
@@ -195,15 +202,19 @@ class MemoryStore:
             changes = self._changes.get(key)
             # The change is noted before it is made, for the readers that take no lock.
             if changes is None:
-                if before is None:
-                    self._keys.add(key)
                 self._changes[key] = [(version, before)]
             else:
                 changes.append((version, before))
         if value is not None:
+            if before is None:
+                self._keys.add(key)
+                self._cleared.discard(key)
             values[key] = value
         elif before is not None:
             del values[key]
+            self._keys.remove(key)
+            self._cleared.add(key)
+            self._last_clear = version
 
     def _shrink(self) -> None:
         """Give memory back after a burst: a dict that was large stays large, however little is left in it.
@@ -239,8 +250,23 @@ class MemoryStore:
                 # The list is left as it is: a reader may be looking at it.
                 del self._changes[key]
                 if key not in self._values:
-                    self._keys.remove(key)
+                    self._cleared.remove(key)
         self._shrink()
+
+    def _cleared_since(self, version: int, begin: bytes, end: bytes, reverse: bool) -> Iterable[bytes]:
+        """The keys of a range, in order, that have no value now and may have had one at `version`."""
+        if self._last_clear <= version:
+            return ()
+        values, left = self._values, _FEW_CHANGES
+        found: set[bytes] = set()
+        for changed_at, keys in reversed(self._expiring):
+            left -= len(keys)
+            if left < 0:
+                return self._cleared.irange(begin, end, (True, False), reverse)  # type: ignore[no-any-return]
+            if changed_at <= version:
+                break
+            found.update(key for key in keys if begin <= key < end and key not in values)
+        return sorted(found, reverse=reverse)
 
     # --------------------------------------------------------------------------------------------- watches
 
@@ -260,7 +286,8 @@ class MemoryStore:
         with self._lock:
             self._closed = True
             watches = self._watches.take_all()
-            self._values, self._changes, self._keys = {}, {}, SortedList()
+            self._values, self._changes = {}, {}
+            self._keys, self._cleared = SortedList(), SortedList()
             self._expiring.clear()
             self._conflicts = ConflictHistory()
         for watch in watches:
@@ -303,6 +330,9 @@ class _MemorySnapshot:
             if not store._changes:
                 values = store._values
                 return [(key, values[key]) for key in islice(keys, limit)]
+            cleared = store._cleared_since(self.version, begin, end, reverse)
+            if cleared:
+                keys = merge(keys, cleared, reverse=reverse)
             return list(islice(self._pairs(keys), limit))
 
     def _pairs(self, keys: Iterable[bytes]) -> Iterable[tuple[bytes, bytes]]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from phasm_fdb.embedded import memory_store
 from phasm_fdb.embedded.memory_store import MemoryStore
 from phasm_fdb.embedded.mutation import ADD, CLEAR, CLEAR_RANGE, SET, Mutation
 from phasm_fdb.embedded.store import CommitRequest, Committed, Snapshot
@@ -53,10 +56,16 @@ def _random_mutations(rng: random.Random, model: dict[bytes, bytes]) -> list[Mut
     return mutations
 
 
+@pytest.mark.parametrize("few", [4, 256])
 @settings(max_examples=60)
 @given(st.integers(0, 2**32))
-def test_every_snapshot_of_the_window_sees_its_version(seed: int) -> None:
-    rng, time = random.Random(seed), VirtualTime()
+def test_every_snapshot_of_the_window_sees_its_version(few: int, seed: int) -> None:
+    """Whether a reader looks at the last changes for what was cleared, or at everything that was."""
+    with mock.patch.object(memory_store, "_FEW_CHANGES", few):
+        _check_snapshots(random.Random(seed), VirtualTime())
+
+
+def _check_snapshots(rng: random.Random, time: VirtualTime) -> None:
     store = MemoryStore(time.clock)
     model: dict[bytes, bytes] = {}
     snapshots: list[tuple[float, Snapshot, dict[bytes, bytes]]] = []
@@ -88,7 +97,30 @@ def test_old_changes_are_dropped_in_small_steps(time: VirtualTime) -> None:
     for _ in range(100):
         commit(store, (SET, b"again", b""))
     assert len(store._changes) == 1
-    assert list(store._keys) == [b"again"], "keys that nobody can see any more are gone"
+    assert list(store._keys) == [b"again"]
+    assert not store._cleared, "keys that nobody can see any more are gone"
+
+
+def test_a_reader_does_not_step_over_all_that_was_cleared_before(time: VirtualTime) -> None:
+    """Or the head of a queue would be the slower to read, the more was taken out of it lately."""
+    store = MemoryStore(time.clock)
+    commit(store, *((SET, b"queue/%05d" % number, b"v") for number in range(5000)))
+    for number in range(4990):
+        commit(store, (CLEAR, b"queue/%05d" % number, b""))
+    before = store.snapshot()
+    commit(store, (CLEAR, b"queue/04990", b""))
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    for snapshot, first in ((store.snapshot(), 4991), (before, 4990)):
+        sys.setprofile(count)
+        rows = snapshot.range(b"queue/", b"queue0", 2, False)
+        sys.setprofile(None)
+        assert [key for key, _ in rows] == [b"queue/%05d" % first, b"queue/%05d" % (first + 1)]
+    assert calls < 1000
 
 
 def test_a_key_that_every_commit_changes_keeps_no_more_than_twice_the_window(time: VirtualTime) -> None:
