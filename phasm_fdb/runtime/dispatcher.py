@@ -246,7 +246,13 @@ class Dispatcher:
             lane = self._lanes.of(work.lease)
             if lane is not None:
                 self._running += 1
-                lane.running[work] = self._tasks.spawn(self._work_on(work), f"{work.tag} of lane {work.lane}")
+                task = self._tasks.spawn(self._work_on(work), f"{work.tag} of lane {work.lane}")
+                task.add_done_callback(self._ended)  # not in the task: one that is cancelled at once never begins
+                lane.running[work] = task
+
+    def _ended(self, _task: asyncio.Task[None]) -> None:
+        self._running -= 1
+        self._lanes.wake.set()
 
     async def _work_on(self, work: Work) -> None:
         """Make one attempt."""
@@ -262,9 +268,6 @@ class Dispatcher:
             error = cancelled
         except Exception as raised:
             error = raised
-        finally:
-            self._running -= 1
-            self._lanes.wake.set()
         self._settle(work, result, error)
 
     def _settle(self, work: Work, result: Any, error: BaseException | None) -> None:

@@ -37,7 +37,8 @@ MORE_OFTEN_AND_SLOWER = ((1.0, 1.0), (5.0, 1.0), (20.0, 1.0), (5.0, 100.0), (20.
 MOST_KINDS = 4
 MORE_OFTEN = 20.0
 SLOWNESS = (1.0, 30.0, 1000.0)
-GAPS = (1.0, 10.0, 100.0)
+#: The mean time between two inputs is one of these then: none, or enough for leases to expire and timers to fall due.
+GAPS_SECONDS = (0.1, 1.0, 10.0)
 #: Of so few choices, pairs are left out, and inputs with the faults behind them moved up by less than so much.
 FEW = 30
 FARTHEST_SHIFT = 6
@@ -45,6 +46,8 @@ FARTHEST_SHIFT = 6
 #: A program of so few choices is short enough. Of a longer one so many shorter runs are tried.
 SMALL = 5
 SHORTER_RUNS = 300
+#: After so many of them that fail, and have not become shorter than what there was, no more are tried.
+PATIENCE = 2
 #: The seeds of shorter runs are other ones than those of the short runs before.
 OTHER_SEEDS = 1_000_000
 #: The share of the time that is spent on short runs.
@@ -208,20 +211,22 @@ class _Shrinker:
         factor, slower = MORE_OFTEN_AND_SLOWER[number // 2 % len(MORE_OFTEN_AND_SLOWER)]
         return replace(
             settings,
-            gap_seconds=settings.gap_seconds * slower,
+            gap_seconds=min(settings.gap_seconds * slower, GAPS_SECONDS[-1]),
             faults={kind: min(MOST_OFTEN, often * factor) for kind, often in settings.faults.items()},
         )
 
     def _find_shorter_runs(self) -> None:
         """Look for runs with fewer inputs that fail in the same way under some of the kinds of faults that are left."""
+        in_vain = 0
         for number in range(SHORTER_RUNS):
             smallest = self.best
-            if self._size <= SMALL or self._is_over:
+            if self._size <= SMALL or self._is_over or in_vain == PATIENCE:
                 break
             if self._simulate(self._shorter(number)):
                 self._reduce()
                 if self._size >= len(smallest.choices):
                     self.best = smallest
+                    in_vain += 1
 
     def _shorter(self, number: int) -> Settings:
         settings = self._settings
@@ -326,7 +331,7 @@ def _with_few_kinds(settings: Settings, kinds: Sequence[str]) -> Settings:
     some = chance.sample(kinds, min(len(kinds), chance.randint(1, MOST_KINDS)))
     return replace(
         settings,
-        gap_seconds=settings.gap_seconds * chance.choice(GAPS),
+        gap_seconds=chance.choice(GAPS_SECONDS),
         faults={kind: min(MOST_OFTEN, KINDS[kind].often * MORE_OFTEN ** chance.random()) for kind in some},
         slowness=chance.choice(SLOWNESS),
     )

@@ -76,6 +76,27 @@ async def test_the_lanes_of_a_dead_worker_are_taken_over_within_two_lease_times(
 
 
 @in_virtual_time
+async def test_a_call_that_is_cancelled_before_it_begins_leaves_its_room_to_others(world: World) -> None:
+    """The lane is lost in the very moment in which its action is started, and comes back."""
+    layer, (handlers, calls) = world.layer(Jobs(), lanes=1), doing(world)
+    async with world.worker(layer, handlers, concurrency=1, lease_seconds=2.0) as worker:
+        dispatcher = worker._dispatcher
+        begin = dispatcher._begin
+
+        def begin_and_lose(started: Any) -> None:
+            begin(started)
+            dispatcher._begin = begin  # type: ignore[method-assign]
+            worker._lanes.lost(0)
+
+        dispatcher._begin = begin_and_lose  # type: ignore[method-assign]
+        await aio.run(layer.apply, world.db, Order(1))
+        await world.until(lambda: not worker.lanes, 5.0)
+        await world.until(lambda: not list(layer.pending(world.db)), 30.0)
+    assert calls == [1]
+    assert results(world, layer) == {1: 1}
+
+
+@in_virtual_time
 async def test_a_paused_worker_that_wakes_up_can_do_nothing(world: World) -> None:
     """The zombie's handlers went on, and their results come under a stale token."""
     layer, (handlers, zombie_calls) = world.layer(Jobs(), lanes=1), doing(world, seconds=3.0)
