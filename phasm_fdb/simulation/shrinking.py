@@ -29,6 +29,8 @@ DEFAULT_SECONDS = 120.0
 
 #: How many operations short runs have, and how many of them are tried.
 SHORT_RUNS = ((3, 120), (6, 120), (12, 120), (25, 120), (50, 120), (100, 20))
+#: All together they have at most so many times the operations of the run that failed: what failed soon is reduced soon.
+MOST_OPERATIONS = 40
 #: In short runs the faults happen so many times as often, since they have fewer occasions; and in some of them there is
 #: so many times as much time between the inputs, so that leases expire and timers fall due meanwhile.
 MORE_OFTEN_AND_SLOWER = ((1.0, 1.0), (5.0, 1.0), (20.0, 1.0), (5.0, 100.0), (20.0, 30.0))
@@ -133,6 +135,7 @@ class _Shrinker:
         self._progress = progress
         self._clock = clock
         self._failed: set[object] = set()
+        self._kinds = sorted(failing.settings.faults) if failing.settings is not None else []
         self.best = failing
 
     def shrunk(self) -> Shrunk:
@@ -195,11 +198,13 @@ class _Shrinker:
     def _find_short_run(self) -> None:
         """Take the shortest run that fails in the same way, of a few of each length."""
         until = self._clock() + (self._end - self._clock()) * SHARE_OF_SHORT_RUNS
+        operations = MOST_OPERATIONS * self.best.operations
         for ops, tries in SHORT_RUNS:
             if sum(choice.is_input for choice in self.best.choices) <= ops:
                 return
             for number in range(tries):
-                if self._clock() >= until or self._is_over:
+                operations -= ops
+                if operations < 0 or self._clock() >= until or self._is_over:
                     return
                 if self._simulate(self._short(ops, number)):
                     return
@@ -216,7 +221,10 @@ class _Shrinker:
         )
 
     def _find_shorter_runs(self) -> None:
-        """Look for runs with fewer inputs that fail in the same way under some of the kinds of faults that are left."""
+        """Look for runs with fewer inputs that fail in the same way under a few kinds of faults.
+
+        These are in turn of the kinds that are left, and of all that there were: another few may lead further.
+        """
         in_vain = 0
         for number in range(SHORTER_RUNS):
             smallest = self.best
@@ -231,7 +239,8 @@ class _Shrinker:
     def _shorter(self, number: int) -> Settings:
         settings = self._settings
         inputs = sum(choice.is_input for choice in self.best.choices)
-        kinds = sorted({choice.what for choice in self.best.choices if not choice.is_input})
+        left = sorted({choice.what for choice in self.best.choices if not choice.is_input})
+        kinds = left if number % 2 else self._kinds
         shorter = replace(settings, ops=1 + number % max(1, inputs - 1), seed=settings.seed + OTHER_SEEDS + number)
         return _with_few_kinds(shorter, kinds)
 
