@@ -140,7 +140,10 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)  # that other lives have ended badly is expected here
     requests = [int(line) for line in sys.stdin]
-    clinic = Clinic(open(options.database), ReportingProvider(options.books), options.seed, options.practice)
+    # The servers of a cluster may be starting again too.
+    patience = {"connect_timeout_seconds": 60.0} if options.database.startswith("fdb:") else {}
+    db = open(options.database, **patience)
+    clinic = Clinic(db, ReportingProvider(options.books), options.seed, options.practice)
     asyncio.run(clinic.serve(requests))
 
 
