@@ -17,7 +17,7 @@ KINDS = ("plain", "edges", "stamps", "options", "watches")
 #: How many failing programs of one batch are printed in full.
 SHOWN = 3
 
-CLUSTER_TRIES = 3
+CLUSTER_TRIES = 8
 
 
 @functools.cache
