@@ -61,8 +61,8 @@ _FORGET_LEAST = 16
 
 _SHRINK_FROM = 10_000
 
-_FEW_CHANGES = 256
-"""So many changed keys are looked through for those that a reader has to know of, which were cleared since."""
+_FEW_CHANGES = 5_000
+"""So many changed keys, of a few large commits, are looked through for those that were cleared since a reader began."""
 
 Change = tuple[int, bytes | None]
 _version_of = itemgetter(0)
@@ -260,11 +260,11 @@ class MemoryStore:
         values, left = self._values, _FEW_CHANGES
         found: set[bytes] = set()
         for changed_at, keys in reversed(self._expiring):
+            if changed_at <= version:
+                break
             left -= len(keys)
             if left < 0:
                 return self._cleared.irange(begin, end, (True, False), reverse)  # type: ignore[no-any-return]
-            if changed_at <= version:
-                break
             found.update(key for key in keys if begin <= key < end and key not in values)
         return sorted(found, reverse=reverse)
 
