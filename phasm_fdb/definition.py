@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import inspect
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -102,17 +101,12 @@ def _to_raw(codec: Codec[Any], value: Any) -> Any:
         raise InputError(str(error)) from None
 
 
-@functools.cache
-def _is_frozen(cls: type) -> bool:
-    return is_frozen(cls)
-
-
 def _its_own(input: Normal[Any] | TrackedActionCompleted[Any]) -> Normal[Any] | TrackedActionCompleted[Any]:
     """The input, or a copy if its payload or result could be changed in place."""
     name = "payload" if isinstance(input, Normal) else "result"
     held = getattr(input, name)
     kind: Any = type(held)
-    return input if _is_frozen(kind) else replace(input, **{name: copy.deepcopy(held)})
+    return input if is_frozen(kind) else replace(input, **{name: copy.deepcopy(held)})
 
 
 def _finish(outcome: Any) -> Any:

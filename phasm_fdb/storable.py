@@ -97,6 +97,7 @@ def is_bounded(type_: Any) -> bool:
     return False
 
 
+@functools.cache
 def is_frozen(type_: Any, above: frozenset[Any] = frozenset()) -> bool:
     """Whether no value of the type can be changed in place: scalars, and frozen dataclasses and tuples of those.
 

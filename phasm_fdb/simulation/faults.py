@@ -197,13 +197,13 @@ class Faults:
         if not self._probabilities.get(kind) and not self._choices.plan_of(who, kind):
             return None
         draw = KINDS[kind].draw
-        if draw is _delay and self._slowness != 1.0:
-            draw = self._long_delay
+        if draw is _delay:
+            draw = self._delay
         site = self._choices.site(who, kind, self._probabilities.get(kind, 0.0), draw)
         self._sites.append(site)
         return site
 
-    def _long_delay(self, chance: random.Random) -> float:
+    def _delay(self, chance: random.Random) -> float:
         return round(min(LONGEST_DELAY_SECONDS, self._slowness * _delay(chance)), 6)
 
     def stop(self) -> None:

@@ -50,8 +50,10 @@ class Program:
         self._choices.take(Choice(operation.who, LEAVE if leaves else EXECUTE, 1, value))
 
     def end(self) -> None:
-        """Note that the run ended before clients did what they were waiting to do: without that they would not wait
-        when it is played, and whoever ends instead of waiting changes in which order the others run."""
+        """Note that the run ended before clients did what they were waiting to do.
+
+        Without that they would not wait when it is played, and whoever ends instead changes the order of the others.
+        """
         for client, operation in list(self._awaited.items()):
             self.started(operation, client, leaves=True)
 

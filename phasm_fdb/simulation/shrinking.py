@@ -135,8 +135,8 @@ class _Shrinker:
         self._progress = progress
         self._clock = clock
         self._failed: set[object] = set()
-        self._kinds = sorted(failing.settings.faults) if failing.settings is not None else []
         self.best = failing
+        self._kinds = sorted(self._settings.faults)
 
     def shrunk(self) -> Shrunk:
         """Search until nothing helps any more, or the time is up."""
@@ -239,7 +239,7 @@ class _Shrinker:
     def _shorter(self, number: int) -> Settings:
         settings = self._settings
         inputs = sum(choice.is_input for choice in self.best.choices)
-        left = sorted({choice.what for choice in self.best.choices if not choice.is_input})
+        left = sorted(KINDS.keys() & {choice.what for choice in self.best.choices})
         kinds = left if number % 2 else self._kinds
         shorter = replace(settings, ops=1 + number % max(1, inputs - 1), seed=settings.seed + OTHER_SEEDS + number)
         return _with_few_kinds(shorter, kinds)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from phasm_fdb.simulation import Result, play, shrink, simulate
+from phasm_fdb.simulation.choices import LEAVE
 from phasm_fdb.simulation.faults import LONGEST_DELAY_SECONDS
 from phasm_fdb.simulation.runner import simulate_with
 from phasm_fdb.simulation.settings import Settings
-from phasm_fdb.simulation.shrinking import Shrunk, way_of
+from phasm_fdb.simulation.shrinking import Shrunk, _Shrinker, way_of
 from tests.simulation import machines
 from tests.simulation.planting import plant, timeless
 from tests.simulation.theatre import TheatreState, TheatreWorkload
@@ -140,6 +142,16 @@ def test_a_run_that_ends_while_clients_wait_is_played_as_it_was() -> None:
             run = simulate_with(bug.workload, settings)
             again = play(bug.workload, settings, run.choices)
         assert (again.digest, again.choices) == (run.digest, run.choices)
+
+
+def test_a_client_that_waited_to_the_end_is_no_kind_of_fault() -> None:
+    """A program may have to keep it, for the order of the others; but runs by chance are not made with it."""
+    settings = Settings(0, ops=8, clients=8, faults={"schedule": 0.5, "call repeated": 0.5})
+    runs = (simulate_with(ChargesEachCall, replace(settings, seed=seed)) for seed in range(40))
+    waiting = next(run for run in runs if not run.held and any(choice.what == LEAVE for choice in run.choices))
+    shrinker = _Shrinker(ChargesEachCall, waiting, 100, 1.0, lambda result: None, timeless)
+    for number in range(20):
+        assert shrinker._shorter(number).faults.keys() <= {"schedule", "call repeated"}
 
 
 def test_delays_are_as_many_times_as_long_as_the_settings_say() -> None:
