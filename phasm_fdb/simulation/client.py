@@ -84,14 +84,8 @@ class Client:
 
     async def execute(self, operation: Operation, payload: Any) -> Outcome:
         """Send an input until its outcome is known."""
-        park = self._park
         self._begin(operation)
-        event = park.trace.event(
-            *(self.name, "input", f"{operation.who}: {operation.mode} {payload!r}"),
-            operation=operation.number,
-            request=operation.number,
-            payload=payload,
-        )
+        event = self._announce(operation, payload)
         dies_after = self._decide("client crash")
         if self._decide("request repeated") is not None:
             outcome = await self._twice(operation, payload, dies_after)
@@ -194,18 +188,32 @@ class Client:
         link = park.link(process, operation.who if self._seats == 1 else f"{operation.who}.{self._seats}")
         return Seat(process, link, park.database(link), park.layer(process))
 
+    # --------------------------------------------------------------------------------------------- trace
+
+    def _announce(self, operation: Operation, payload: Any) -> int | None:
+        trace = self._park.trace
+        if trace.events is None:
+            return None
+        return trace.event(
+            *(self.name, "input", f"{operation.who}: {operation.mode} {payload!r}"),
+            operation=operation.number,
+            request=operation.number,
+            payload=payload,
+        )
+
     def _tell(self, operation: Operation, outcome: Outcome, cause: int | None) -> None:
         trace = self._park.trace
+        trace.note("refused" if outcome.applied is None else "applied", operation.who.encode())
+        if trace.events is None:
+            return
         if outcome.applied is not None:
             applied = outcome.applied
-            trace.note("applied", operation.who.encode())
             trace.event(
                 *(self.name, "reply", f"{operation.who}: {applied.reply!r}", cause),
                 operation=operation.number,
                 reply=applied.reply,
             )
         else:
-            trace.note("refused", operation.who.encode())
             trace.event(
                 *(self.name, "refused", f"{operation.who}: {outcome.refused!r}", cause),
                 operation=operation.number,

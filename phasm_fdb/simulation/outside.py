@@ -184,16 +184,8 @@ class Caller:
 
     async def call(self, action: Any, attempt: Attempt) -> Any:
         """Make one call; raises OutsideError if it fails, or what `perform` raises."""
-        world, trace = self._world, self._world._trace
-        event = trace.event(
-            column_of(self._process.name),
-            "call",
-            f"call {action!r} (attempt {attempt.number})",
-            id=attempt.id,
-            action=action,
-            attempt=attempt.number,
-            key=attempt.idempotency_key,
-        )
+        world = self._world
+        event = self._tell_call(action, attempt)
         await self._way_there()
         called = world.begin(self._process, attempt)
         result = self._perform(called, action, attempt, event)
@@ -211,17 +203,30 @@ class Caller:
             result = world.perform(action, attempt)
         except Exception as error:
             trace.note("failed call", type(error).__name__.encode())
-            trace.event(WORLD, "result", f"{action!r} fails: {error!r}", event, id=attempt.id, error=repr(error))
+            if trace.events is not None:
+                text = f"{action!r} fails: {error!r}"
+                trace.event(WORLD, "result", text, event, id=attempt.id, error=repr(error))
             raise
         called.results.append(result)
         world.answered += 1
-        trace.event(
-            *(WORLD, "result", f"{action!r} gives {result!r}", event),
-            id=attempt.id,
-            result=result,
-            repeated=len(called.results) > 1,
-        )
+        if trace.events is not None:
+            text, again = f"{action!r} gives {result!r}", len(called.results) > 1
+            trace.event(WORLD, "result", text, event, id=attempt.id, result=result, repeated=again)
         return result
+
+    def _tell_call(self, action: Any, attempt: Attempt) -> int | None:
+        trace = self._world._trace
+        if trace.events is None:
+            return None
+        return trace.event(
+            column_of(self._process.name),
+            "call",
+            f"call {action!r} (attempt {attempt.number})",
+            id=attempt.id,
+            action=action,
+            attempt=attempt.number,
+            key=attempt.idempotency_key,
+        )
 
     async def _way_there(self) -> None:
         if self._decide("crash before call") is not None:

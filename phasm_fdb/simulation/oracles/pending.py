@@ -65,11 +65,7 @@ class Pending(Oracle):
                 continue
             if isinstance(run.input, TrackedActionCompleted):
                 completed.add(pack_element(run.input.id))
-                self._trace.event(
-                    *(DATABASE, "completion", f"{run.input.id!r} gave {run.input.result!r}", commit.event),
-                    id=run.input.id,
-                    result=run.input.result,
-                )
+                self._tell_completion(commit, run.input)
             self._note_actions(run, commit.stamp, cancelled, emitted)
         return completed, cancelled, emitted
 
@@ -103,7 +99,13 @@ class Pending(Oracle):
                 f"no action lost: {_id(packed)} is not pending any more after a commit of {commit.by}, and was neither "
                 "completed nor cancelled, and is not among the dead letters"
             )
-        self._trace.event(DATABASE, "ended", f"{_id(packed)} is {how}", commit.event, id=_id(packed), how=how)
+        if self._trace.events is not None:
+            self._trace.event(DATABASE, "ended", f"{_id(packed)} is {how}", commit.event, id=_id(packed), how=how)
+
+    def _tell_completion(self, commit: Commit, input: TrackedActionCompleted[Any]) -> None:
+        if self._trace.events is not None:
+            text = f"{input.id!r} gave {input.result!r}"
+            self._trace.event(DATABASE, "completion", text, commit.event, id=input.id, result=input.result)
 
     def at_rest(self) -> None:
         if self.ids:
