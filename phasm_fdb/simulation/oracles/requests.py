@@ -18,7 +18,7 @@ class Requests(Oracle):
     def __init__(self, inspector: Inspector) -> None:
         super().__init__(inspector)
         self._applied: dict[Any, StfRun] = {}
-        self._answers: list[tuple[Any, Applied | None, TransitionError | None]] = []
+        self._answered: list[Any] = []
 
     def committed(self, commit: Commit) -> None:
         for run in commit.runs:
@@ -33,7 +33,8 @@ class Requests(Oracle):
                 )
 
     def answered(self, request: Any, applied: Applied | None, refused: TransitionError | None) -> None:
-        self._answers.append((request, applied, refused))
+        if applied is not None:
+            self._answered.append(request)
         run = self._applied.get(request)
         if applied is not None and run is None:
             raise InvariantViolation(f"exactly once: request {request!r} was answered {applied}, and never applied")
@@ -46,6 +47,6 @@ class Requests(Oracle):
             raise InvariantViolation(f"exactly once: request {request!r} was refused ({refused}), and applied")
 
     def at_rest(self) -> None:
-        for request, applied, _ in self._answers:
-            if applied is not None and request not in self._applied:
+        for request in self._answered:
+            if request not in self._applied:
                 raise InvariantViolation(f"exactly once: request {request!r} was answered, and never applied")
