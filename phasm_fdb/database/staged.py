@@ -110,9 +110,12 @@ class Staged:
     def read_many(self, keys: Iterable[bytes]) -> list[bytes | None]:
         """The values of several keys, with all reads in flight together."""
         keys = list(keys)
-        missing = [key for key in dict.fromkeys(keys) if self._local(key) is _UNKNOWN]
+        missing = [key for key in keys if self._local(key) is _UNKNOWN]
         if missing:
-            self._reads.update(zip(missing, self._base.read_many(missing), strict=True))
+            found = self._base.read_many(missing)
+            self._reads.update(zip(missing, found, strict=True))
+            if len(missing) == len(keys) and not self._adds:
+                return found
         return [self.read(key) for key in keys] if self._adds else [self._local(key) for key in keys]
 
     def known(self, key: bytes) -> tuple[bool, bytes | None]:
