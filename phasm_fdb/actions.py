@@ -155,10 +155,9 @@ class Actions:
             return
         if action.after is not None or action.at is not None:
             _refuse_due(action)
-        key = _identity(action.id)
-        if key in self._actions:
+        entry = action, raw
+        if self._actions.setdefault(_identity(action.id), entry) is not entry:
             raise DuplicateAction(action.id)
-        self._actions[key] = action, raw
 
     def cancel(self, id: Any) -> None:
         """Take a pending tracked action back: its result, should one still come, will be stale.
@@ -190,17 +189,17 @@ class Actions:
     @property
     def tracked(self) -> tuple[Tracked[Any], ...]:
         """The tracked actions, in the order they were added."""
-        return tuple([action for action in self if isinstance(action, Tracked)])
+        return tuple([action for action, _ in self._actions.values() if isinstance(action, Tracked)])
 
     @property
     def untracked(self) -> tuple[Untracked[Any], ...]:
         """The untracked actions, in the order they were added."""
-        return tuple([action for action in self if isinstance(action, Untracked)])
+        return tuple([action for action, _ in self._actions.values() if isinstance(action, Untracked)])
 
     @property
     def delayed(self) -> tuple[Later[Any], ...]:
         """The inputs for later, in the order they were added."""
-        return tuple([action for action in self if isinstance(action, Later)])
+        return tuple([action for action, _ in self._actions.values() if isinstance(action, Later)])
 
     @property
     def encoded(self) -> list[tuple[Tracked[Any] | Untracked[Any] | Later[Any], Any]]:

@@ -50,6 +50,9 @@ def pack_element(value: Any) -> bytes:
             raise CodecError(f"{value!r} cannot be a key: {error}") from None
         return b"\x02" + (encoded.replace(b"\0", b"\0\xff") if "\0" in value else encoded) + b"\0"
     if kind is int and 0 <= value < 2**64 - 1:
+        if value < len(_SMALL_INTS):
+            small: bytes = _SMALL_INTS[value]
+            return small
         size = (value.bit_length() + 7) >> 3
         return b"".join((_INT_CODES[size], value.to_bytes(size, "big")))
     if kind is bytes:
@@ -78,6 +81,8 @@ def pack_incomplete(user_version: int) -> bytes:
 
 
 _INT_CODES = [bytes([0x14 + size]) for size in range(9)]
+#: Lanes, counts of hours and parts, and many an application's keys.
+_SMALL_INTS: list[bytes] = [bytes([0x14]), *(bytes([0x15, value]) for value in range(1, 256))]
 
 
 def check_size(data: bytes, what: str, most: int = MAX_VALUE_BYTES) -> bytes:

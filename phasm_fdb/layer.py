@@ -180,22 +180,18 @@ class Layer:
 
     def _apply_once(self, db_or_tr: Any, input: Input, token: bytes, now: float) -> Applied:
         """Apply an input that nobody will repeat: the receipt is for the retries of this call alone."""
-        if is_transaction(db_or_tr):
-            return self._apply(db_or_tr, input, None, False)
-        return self._apply(db_or_tr, input, self._machinery.receipts.for_own(token, now), False)
+        receipt = None if is_transaction(db_or_tr) else self._machinery.receipts.for_own(token, now)
+        return self._apply(db_or_tr, input, receipt, False)
 
     def _apply(self, db_or_tr: Any, input: Input, receipt: Receipt | None, may_be_repeated: bool) -> Applied:
-        if is_transaction(db_or_tr):
+        if receipt is None or is_transaction(db_or_tr):
             stamps = self._stamps.of(db_or_tr)
             return transition(self._machinery, db_or_tr, stamps, input, receipt, may_be_repeated)
-        assert receipt is not None, "a transaction of the layer's own has a receipt"
-        own = OwnTransaction(self._machinery, input, receipt, may_be_repeated, self._cache_of(db_or_tr))
-        return own.run(db_or_tr)
+        cache = self._cache_of(db_or_tr) if self._cache_capacity else None
+        return OwnTransaction(self._machinery, input, receipt, may_be_repeated, cache).run(db_or_tr)
 
-    def _cache_of(self, db: Any) -> Cache | None:
+    def _cache_of(self, db: Any) -> Cache:
         """The cached values of this layer in a database."""
-        if self._cache_capacity == 0:
-            return None
         cache = self._caches.get(db)
         if cache is None:
             cache = self._caches.setdefault(db, Cache(self.keyspace, self._cache_capacity, self._monotonic))

@@ -28,7 +28,7 @@ from phasm_fdb.database.waiting import wait
 from phasm_fdb.errors import CodecError, DuplicateAction, StaleCompletion
 from phasm_fdb.keys import check_size, is_incomplete, pack_element, pack_incomplete, versionstamp_offset
 from phasm_fdb.keyspace import STAMP_BYTES, Keyspace, stamp_of, stamp_value, stamped_key
-from phasm_fdb.records import MAX_RECORD_BYTES, Progress, Record
+from phasm_fdb.records import MAX_RECORD_BYTES, Progress, Record, encode_record
 
 MAX_USER_VERSION = 2**16
 ONE = encode_count(1)
@@ -174,8 +174,9 @@ class Outbox:
             number = stamps.next_user_version()
             packed_stamp = pack_incomplete(number)
         packed_key = None if action.ordering_key is None else pack_element(action.ordering_key)
-        record = Record(None if minted else packed, raw, packed_key, isinstance(action, Later)).encode()
-        check_size(record, f"the action {id!r}", MAX_RECORD_BYTES)
+        record = encode_record(None if minted else packed, raw, packed_key, isinstance(action, Later))
+        if len(record) > MAX_RECORD_BYTES:
+            check_size(record, f"the action {id!r}", MAX_RECORD_BYTES)
         # An id that is minted now is not known yet, and would put all such actions into one lane.
         lane = lane_of(packed_key or (record if minted else packed), lanes)
         place = msgpack.packb([lane, number, minted] if due is None else [lane, number, minted, due])

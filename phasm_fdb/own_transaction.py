@@ -37,7 +37,6 @@ class OwnTransaction:
         self._versionstamp: Any = None
         self._reader: CachedReader | None = None
         self._read_version: int | None = None
-        self._stamps = TransactionStamps()
         self._rejection: TransitionError | None = None
 
     def run(self, db: Any) -> Applied:
@@ -52,20 +51,19 @@ class OwnTransaction:
     def _attempt(self, tr: Any) -> Applied:
         """Apply the input; a rejection that was journaled is kept, so that the journal entry is committed alone."""
         self._rejection = None
+        self._stamps = TransactionStamps()
         try:
-            return self._decide(tr)
+            return self._apply(tr, None) if self._cache is None else self._apply_cached(tr, self._cache)
         except TransitionError as rejection:
             if not self._stamps.journaled:
                 raise
             self._rejection = rejection
             return _REJECTED
 
-    def _decide(self, tr: Any) -> Applied:
+    def _apply_cached(self, tr: Any, cache: Cache) -> Applied:
         if self._reader is not None:
             self._reader.failed()
-        if self._cache is None:
-            return self._apply(tr, None)
-        reader = self._reader = CachedReader(tr, self._cache)
+        reader = self._reader = CachedReader(tr, cache)
         try:
             applied = self._apply(tr, reader)
         except Exception as error:
@@ -75,13 +73,14 @@ class OwnTransaction:
             reader.failed()
             tr.reset()
             self._reader = None
+            self._stamps = TransactionStamps()
             return self._apply(tr, None)
         reader.fix_version()
         self._read_version = reader.read_version()
         return applied
 
     def _apply(self, tr: Any, reader: CachedReader | None) -> Applied:
-        self._stamps = stamps = TransactionStamps()
+        stamps = self._stamps
         repeated = self._may_be_repeated or self._attempts.maybe_committed
         applied = transition(self._machinery, tr, stamps, self._input, self._receipt, repeated, reader)
         self._versionstamp = tr.get_versionstamp() if stamps.used_by_machine and not applied.repeated else None

@@ -109,23 +109,26 @@ class Receipts:
         Raises:
             CodecError: the reply is not of the declared type, or the outcome is larger than one row.
         """
-        data = check_size(self._encode(reply, actions), "the receipt of an input, with its reply and actions,")
-        if any(is_incomplete(action.id) for action in actions.tracked):
+        data, is_stamped = self._encode(reply, actions)
+        check_size(data, "the receipt of an input, with its reply and actions,")
+        if is_stamped:
             staged.set_versionstamped_value(receipt.key, stamp_value(data, prefix=STAMPED))
         else:
             staged.set(receipt.key, data)
         if receipt.expiry is not None:
             staged.set(receipt.expiry, b"")
 
-    def _encode(self, reply: Any, actions: Actions) -> bytes:
-        encoded = actions.encoded
-        tracked = [
-            [pack_element(one.id), raw, _packed(one.ordering_key), *_due(one)]
-            for one, raw in encoded
-            if isinstance(one, Tracked)
-        ]
-        untracked = [raw for one, raw in encoded if isinstance(one, Untracked)]
-        return bytes(msgpack.packb([self._definition.replies.to_raw(reply), tracked, untracked]))
+    def _encode(self, reply: Any, actions: Actions) -> tuple[bytes, bool]:
+        """An outcome as it is stored, and whether it has ids that the commit's versionstamp completes."""
+        is_stamped = False
+        tracked, untracked = [], []
+        for one, raw in actions.encoded:
+            if isinstance(one, Tracked):
+                tracked.append([pack_element(one.id), raw, _packed(one.ordering_key), *_due(one)])
+                is_stamped = is_stamped or is_incomplete(one.id)
+            elif isinstance(one, Untracked):
+                untracked.append(raw)
+        return msgpack.packb([self._definition.replies.to_raw(reply), tracked, untracked]), is_stamped
 
     def _decode(self, data: bytes) -> Applied:
         versionstamp = None

@@ -68,10 +68,7 @@ class Record:
     progress: Progress | None = None
 
     def encode(self) -> bytes:
-        record = [self.packed_id, self.raw, self.packed_key]
-        if self.is_input or self.progress is not None:
-            record += [self.is_input, None if self.progress is None else self.progress.raw()]
-        return bytes(msgpack.packb(record))
+        return encode_record(self.packed_id, self.raw, self.packed_key, self.is_input, self.progress)
 
     @classmethod
     def decode(cls, data: bytes) -> Record:
@@ -92,6 +89,16 @@ class Record:
     @property
     def ordering_key(self) -> Any:
         return None if self.packed_key is None else unpack(self.packed_key)[0]
+
+
+def encode_record(
+    packed_id: bytes | None, raw: Any, packed_key: bytes | None, is_input: bool, progress: Progress | None = None
+) -> bytes:
+    """A `Record` of these attributes, as it is stored."""
+    record = [packed_id, raw, packed_key]
+    if is_input or progress is not None:
+        record += [is_input, None if progress is None else progress.raw()]
+    return msgpack.packb(record)  # type: ignore[no-any-return]
 
 
 def tag_of(raw: Any) -> str:

@@ -7,7 +7,7 @@ store the actions, remove the completed one, write the receipt. Whatever raises 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from phasm_fdb.actions import Actions, Untracked
 from phasm_fdb.cache import CachedReader
@@ -28,6 +28,9 @@ from phasm_fdb.state import Changes
 from phasm_fdb.verification import Verifier
 
 __all__ = ["Input", "Machinery", "transition", "view_of"]
+
+#: The reply, the actions, the meta row as it is then, and the fields that may hold large values then.
+_Decided: TypeAlias = tuple[Any, Actions, Stored, set[str]]
 
 #: How many changes an invariant's violation names in its notes.
 MOST_NOTED = 20
@@ -87,7 +90,8 @@ def transition(
     stored, earlier = _before(machinery, staged, receipt, may_be_repeated)
     if earlier is not None:
         return earlier
-    applied = _decided(machinery, base, staged, stored, stamps, input, receipt, cached)
+    decided = _decided(machinery, base, staged, stored, stamps, input, cached)
+    applied = _recorded(machinery, staged, decided, receipt, cached is not None)
     staged.flush(base)
     if cached is not None:
         cached.wrote(staged.written())
@@ -97,7 +101,7 @@ def transition(
 def _speculate(
     machinery: Machinery,
     base: Any,
-    ahead: Staged,
+    staged: Staged,
     stored: Stored,
     stamps: TransactionStamps,
     input: Input,
@@ -109,25 +113,24 @@ def _speculate(
     This saves a round trip to the database. Nothing is written, and nothing is raised, before they are known.
 
     Args:
-        ahead: where the meta row is on its way.
+        staged: where the meta row is on its way.
         stored: what that row was the last time.
     """
-    staged = Staged(base)
     if receipt is not None and may_be_repeated:
-        ahead.start(receipt.key)
-    refusal: Exception | None = None
-    applied: Applied | None = None
+        staged.start(receipt.key)
+    decided: _Decided | Exception
     try:
-        applied = _decided(machinery, base, staged, stored, stamps, input, receipt, None)
+        decided = _decided(machinery, base, staged, stored, stamps, input, None)
     except Exception as error:
-        refusal = error
-    real, earlier = _before(machinery, ahead, receipt, may_be_repeated)
+        decided = error
+    real, earlier = _before(machinery, staged, receipt, may_be_repeated)
     if earlier is not None:
         return earlier
     if real is not stored:
         return None
-    if refusal is not None:
-        raise refusal
+    if isinstance(decided, Exception):
+        raise decided
+    applied = _recorded(machinery, staged, decided, receipt, False)
     staged.flush(base)
     return applied
 
@@ -149,10 +152,9 @@ def _decided(
     stored: Stored,
     stamps: TransactionStamps,
     input: Input,
-    receipt: Receipt | None,
     cached: CachedReader | None,
-) -> Applied:
-    """Decide an input that was not applied yet, with everything that it writes staged."""
+) -> _Decided:
+    """Decide an input that was not applied yet, with everything that follows from it staged."""
     staged.exclusive = stored.cached
     if isinstance(input, TrackedActionCompleted):
         machinery.outbox.require(staged, input.id)
@@ -171,7 +173,15 @@ def _decided(
         machinery.outbox.remove(staged, stamps, input.id)
     if not actions.is_empty:
         _store_actions(machinery, staged, stamps, actions, stored.lanes, input.at)
-    machinery.meta.note(staged, stored, large, cached is not None)
+    return reply, actions, stored, large
+
+
+def _recorded(
+    machinery: Machinery, staged: Staged, decided: _Decided, receipt: Receipt | None, cached: bool
+) -> Applied:
+    """Stage what the keyspace keeps of a decision beside its effects: its receipt, and that it is as it is now."""
+    reply, actions, stored, large = decided
+    machinery.meta.note(staged, stored, large, cached)
     if receipt is not None:
         machinery.receipts.write(staged, receipt, reply, actions)
     return Applied(reply, actions.tracked, actions.untracked)
