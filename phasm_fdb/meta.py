@@ -61,10 +61,15 @@ class Meta:
     def guess(self, staged: Staged) -> Stored | None:
         """Send the read of the meta row, and while it is on its way say what it was the last time.
 
-        It nearly never changes, so a transition can begin with that, and `load` tells later whether it was right.
+        It nearly never changes, so a transition can begin with that, and ask `is_still` later.
         None if the row is there already, or was never read before.
         """
         return self._last if staged.start(self._keys.meta) else None
+
+    def is_still(self, stored: Stored, staged: Staged) -> bool:
+        """Whether the guess was right."""
+        data = staged.read(self._keys.meta)
+        return data is not None and self._checked.get(data) is stored
 
     def load(self, staged: Staged) -> Stored:
         """The meta of this keyspace, which is created if nothing is there.

@@ -87,9 +87,12 @@ def transition(
             applied = _speculate(machinery, base, staged, guess, stamps, input, receipt, may_be_repeated)
             if applied is not None:
                 return applied
-    stored, earlier = _before(machinery, staged, receipt, may_be_repeated)
-    if earlier is not None:
-        return earlier
+            staged = Staged(base)
+    stored = machinery.meta.load(staged)
+    if receipt is not None and may_be_repeated:
+        earlier = machinery.receipts.find(staged, receipt.key)
+        if earlier is not None:
+            return earlier
     decided = _decided(machinery, base, staged, stored, stamps, input, cached)
     applied = _recorded(machinery, staged, decided, receipt, cached is not None)
     staged.flush(base)
@@ -116,33 +119,24 @@ def _speculate(
         staged: where the meta row is on its way.
         stored: what that row was the last time.
     """
-    if receipt is not None and may_be_repeated:
-        staged.start(receipt.key)
+    sought = receipt if may_be_repeated else None
+    if sought is not None:
+        staged.start(sought.key)
     decided: _Decided | Exception
     try:
         decided = _decided(machinery, base, staged, stored, stamps, input, None)
     except Exception as error:
         decided = error
-    real, earlier = _before(machinery, staged, receipt, may_be_repeated)
+    if not machinery.meta.is_still(stored, staged):
+        return None
+    earlier = None if sought is None else machinery.receipts.find(staged, sought.key)
     if earlier is not None:
         return earlier
-    if real is not stored:
-        return None
     if isinstance(decided, Exception):
         raise decided
     applied = _recorded(machinery, staged, decided, receipt, False)
     staged.flush(base)
     return applied
-
-
-def _before(
-    machinery: Machinery, staged: Staged, receipt: Receipt | None, may_be_repeated: bool
-) -> tuple[Stored, Applied | None]:
-    """What the keyspace says of itself, and the outcome of the input if it was applied before."""
-    stored = machinery.meta.load(staged)
-    if receipt is None or not may_be_repeated:
-        return stored, None
-    return stored, machinery.receipts.find(staged, receipt.key)
 
 
 def _decided(

@@ -66,6 +66,7 @@ def test_a_meta_row_that_has_changed_counts(slow: Slow, layer: Layer, memory: An
     memory[row] = msgpack.packb({**meta, "lanes": 3})
     layer.apply(slow, Pay("ann", 1))
     assert len(list(layer.pending(slow))) == 1
+    assert layer.view(slow).balance["ann"] == 999, "the first decision was dropped with all that it staged"
     memory[row] = msgpack.packb({**meta, "schema": 2})
     before = everything(memory, SPACE)
     for payload in (Deposit("ann", 1), Pay("ann", 5000), Crash("ann")):
