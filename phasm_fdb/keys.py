@@ -241,6 +241,8 @@ def _to_element(value: Any, part: Any) -> Any:
     """The tuple-layer element of a value, which must be exactly of the declared type."""
     kind = type(value)
     if kind is part or part is Any:
+        if kind in SCALARS:
+            return value
         return value.value if isinstance(value, enum.Enum) else _nested(value, part)
     if isinstance(part, typing.NewType):
         return _to_element(value, part.__supertype__)

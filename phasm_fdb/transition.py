@@ -133,7 +133,10 @@ def _speculate(
     if earlier is not None:
         return earlier
     if isinstance(decided, Exception):
-        raise decided
+        try:
+            raise decided
+        finally:
+            del decided  # or it and this frame would hold each other, and the transaction with them
     applied = _recorded(machinery, staged, decided, receipt, False)
     staged.flush(base)
     return applied

@@ -120,7 +120,8 @@ def run(db: Any, body: Callable[[Any], T], attempts: Attempts | None = None) -> 
             wait(tr.commit())
             return result
         except BaseException as error:
-            _back_off(tr, error, attempts, wait)
+            if not _back_off(tr, error, attempts, wait):
+                raise
 
 
 async def run_async(db: Any, body: Callable[[Any], Any], attempts: Attempts | None = None) -> Any:
@@ -137,7 +138,8 @@ async def run_async(db: Any, body: Callable[[Any], Any], attempts: Attempts | No
             return result
         except BaseException as error:
             delays: list[Any] = []
-            _back_off(tr, error, attempts, delays.append)
+            if not _back_off(tr, error, attempts, delays.append):
+                raise
             try:
                 for delay in delays:
                     await settled(delay)
@@ -146,13 +148,16 @@ async def run_async(db: Any, body: Callable[[Any], Any], attempts: Attempts | No
                 raise final from error
 
 
-def _back_off(tr: Transaction, error: BaseException, attempts: Attempts, wait_for: Callable[[Any], Any]) -> None:
-    """Make the transaction ready for another attempt, or raise the error."""
+def _back_off(tr: Transaction, error: BaseException, attempts: Attempts, wait_for: Callable[[Any], Any]) -> bool:
+    """Make the transaction ready for another attempt; False if `error` is not the database's and is to be raised.
+
+    It is not raised here, where it and this frame would hold each other, and all that the attempt held with them.
+    """
     code = attempts.failed(error)
     if code is None:
         tr.cancel()
         attempts.give_up(error)
-        raise error
+        return False
     # `on_error` refuses 1039, which is as unknown as 1021 and as safe to retry: it backs off as for that one.
     retry_as = COMMIT_UNKNOWN_RESULT if code == CLUSTER_VERSION_CHANGED else code
     try:
@@ -160,6 +165,7 @@ def _back_off(tr: Transaction, error: BaseException, attempts: Attempts, wait_fo
     except BaseException as final:
         attempts.give_up(final)
         raise final from error
+    return True
 
 
 @overload
