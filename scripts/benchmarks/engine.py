@@ -247,7 +247,7 @@ def _sqlite(keys: int, seconds: float) -> None:
         sync = _sync_us(Path(directory) / "synced")
     table(
         f"SQLite with {count(keys)} keys; a transaction is {READS} reads and {WRITES} writes; an fsync of 4 kB takes "
-        f"{sync:,.0f} us on this disk, and a group commit cannot gain more than the time of an fsync",
+        f"{sync:,.0f} us here, which is all that a group commit can save",
         ["", "transactions a second", "us each", "x"],
         [
             [
