@@ -81,7 +81,7 @@ def pack_incomplete(user_version: int) -> bytes:
 
 
 _INT_CODES = [bytes([0x14 + size]) for size in range(9)]
-#: Lanes, counts of hours and parts, and many an application's keys.
+#: Lanes, numbers of parts, and many an application's keys.
 _SMALL_INTS: list[bytes] = [bytes([0x14]), *(bytes([0x15, value]) for value in range(1, 256))]
 
 
