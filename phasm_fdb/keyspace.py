@@ -222,8 +222,9 @@ class Keyspace:
         """The receipt that an expiry row is about."""
         return self._receipts + expiry[len(self._expiries) + hour_bytes :]
 
-    def own_receipt(self, hour: int, token: bytes) -> bytes:
-        return self._own_receipts + pack_element(hour) + pack_element(token)
+    def own_receipts_of(self, hour: int) -> bytes:
+        """What the receipts of inputs without a request id from this hour begin with; their tokens follow."""
+        return self._own_receipts + pack_element(hour)
 
     def own_receipts_before(self, hour: int) -> tuple[bytes, bytes]:
         """The range of the receipts of inputs without a request id from all hours before `hour`."""

@@ -62,7 +62,7 @@ class Meta:
         """Send the read of the meta row, and while it is on its way say what it was the last time.
 
         It nearly never changes, so a transition can begin with that, and ask `is_still` later.
-        None if the row is there already, or was never read before.
+        None if the row was read before in this view, or never.
         """
         return self._last if staged.start(self._keys.meta) else None
 

@@ -70,6 +70,7 @@ class Receipts:
         self._keys = keyspace
         self._definition = definition
         self._ttl_seconds = ttl_seconds
+        self._own = (-1, b"")
 
     def for_request(self, request_id: Any, now_seconds: float) -> Receipt:
         """The receipt of a caller's request id, which is any tuple-layer value; raises a CodecError otherwise."""
@@ -79,7 +80,12 @@ class Receipts:
 
     def for_own(self, token: bytes, now_seconds: float) -> Receipt:
         """The receipt of an input without a request id: only the layer's own retries ask for it."""
-        return Receipt(self._keys.own_receipt(int(now_seconds // HOUR_SECONDS), token), None)
+        hour, prefix = self._own
+        if hour != now_seconds // HOUR_SECONDS:
+            hour = int(now_seconds // HOUR_SECONDS)
+            prefix = self._keys.own_receipts_of(hour)
+            self._own = hour, prefix
+        return Receipt(prefix + pack_element(token), None)
 
     def find(self, staged: Staged, key: bytes) -> Applied | None:
         """The outcome recorded under a receipt's key; None if the input was not applied yet.

@@ -97,14 +97,10 @@ class Staged:
         return self._with_add(key, value) if self._adds else value
 
     def start(self, key: bytes) -> bool:
-        """Send the read of a key that is going to be read; returns whether its value is still on its way."""
+        """Send the read of a key that is going to be read; False if its value is known, or nothing is sent here."""
         if not isinstance(self._base, TransactionReader) or self._local(key) is not _UNKNOWN:
             return False
-        future = self._base.start(key)
-        if future.is_ready():
-            self._reads[key] = wait(future)
-            return False
-        self._started[key] = future
+        self._started[key] = self._base.start(key)
         return True
 
     def read_many(self, keys: Iterable[bytes]) -> list[bytes | None]:

@@ -75,11 +75,12 @@ class ByHand:
         self._meta = subspace.pack(("m",))
         self._cents = subspace.pack(("s", "cents"))
         self._keys = Keyspace(subspace)
+        self._receipts = self._keys.own_receipts_of(0)
         in_transaction(db, lambda tr: tr.set(self._meta, msgpack.packb({"lanes": 8})))
 
     def __call__(self, n: int) -> bytes:
         sender, receiver = user(n), user(7 * n + 1)
-        token = self._keys.own_receipt(0, uuid.uuid4().bytes)
+        token = self._receipts + uuid.uuid4().bytes
         id: bytes = wait(in_transaction(self._db, lambda tr: self._transfer(tr, sender, receiver, 1, token)))
         return id
 
