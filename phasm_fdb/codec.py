@@ -48,10 +48,9 @@ class Codec(Generic[T]):
 
     def encode(self, value: T) -> bytes:
         """The value's bytes; raises a CodecError that names the field and value which do not fit the type."""
+        raw = self.to_raw(value)
         try:
-            return msgpack.packb(self._unstructure(value))  # type: ignore[no-any-return]
-        except Mismatch as error:
-            raise self._error(type(value).__name__, error) from None
+            return msgpack.packb(raw)  # type: ignore[no-any-return]
         except (ValueError, OverflowError, UnicodeEncodeError) as error:
             raise CodecError(f"{self.where}: {value!r} cannot be encoded: {error}") from error
 

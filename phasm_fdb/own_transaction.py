@@ -51,7 +51,6 @@ class OwnTransaction:
     def _attempt(self, tr: Any) -> Applied:
         """Apply the input; a rejection that was journaled is kept, so that the journal entry is committed alone."""
         self._rejection = None
-        self._stamps = TransactionStamps()
         try:
             return self._apply(tr, None) if self._cache is None else self._apply_cached(tr, self._cache)
         except TransitionError as rejection:
@@ -73,14 +72,13 @@ class OwnTransaction:
             reader.failed()
             tr.reset()
             self._reader = None
-            self._stamps = TransactionStamps()
             return self._apply(tr, None)
         reader.fix_version()
         self._read_version = reader.read_version()
         return applied
 
     def _apply(self, tr: Any, reader: CachedReader | None) -> Applied:
-        stamps = self._stamps
+        self._stamps = stamps = TransactionStamps()
         repeated = self._may_be_repeated or self._attempts.maybe_committed
         applied = transition(self._machinery, tr, stamps, self._input, self._receipt, repeated, reader)
         self._versionstamp = tr.get_versionstamp() if stamps.used_by_machine and not applied.repeated else None

@@ -47,8 +47,11 @@ class Wakeups:
     def some_time(self, future: Future[Any], loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
         """A future of the loop that is done when `future` is ready, which may take for ever: a watch."""
         woken = loop.create_future()
-        future.on_ready(lambda _: self._wake(woken, loop))
+        self._call(future, woken, loop)
         return woken
+
+    def _call(self, future: Future[Any], woken: asyncio.Future[None], loop: asyncio.AbstractEventLoop) -> None:
+        future.on_ready(lambda _: self._wake(woken, loop))
 
     def _wake(self, woken: asyncio.Future[None], loop: asyncio.AbstractEventLoop) -> None:
         """Finish `woken` in the loop's thread; called from any.
@@ -96,7 +99,7 @@ class Wakeups:
         waiting, self._looked_at = self._looked_at, []
         self._called.clear()
         for future, woken in waiting:
-            future.on_ready(lambda _, woken=woken: self._wake(woken, loop))  # type: ignore[misc]
+            self._call(future, woken, loop)
 
 
 def wakeups_of(loop: asyncio.AbstractEventLoop) -> Wakeups:

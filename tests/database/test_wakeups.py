@@ -55,6 +55,12 @@ def in_virtual_time(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         runner.run(main())
 
 
+async def finish(answers: list[Answer], tasks: list[asyncio.Task[Any]]) -> None:
+    for answer in answers:
+        answer.come()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def waiting(answers: list[Answer]) -> list[asyncio.Task[Any]]:
     tasks = [asyncio.create_task(aio.run(wait, answer)) for answer in answers]
     await asyncio.sleep(0)
@@ -85,9 +91,7 @@ def test_those_that_are_not_ready_yet_are_looked_at_again() -> None:
         answers[-2].come()
         assert await tasks[-2] == "answer"
         assert asyncio.get_running_loop().time() == pytest.approx(2 * LOOK_SECONDS)
-        for answer in answers[:MOST_CALLED]:
-            answer.come()
-        await asyncio.gather(*tasks)
+        await finish(answers[:MOST_CALLED], tasks)
 
     in_virtual_time(main)
 
@@ -101,9 +105,7 @@ def test_whoever_was_woken_makes_room_for_a_callback() -> None:
         later = [Answer(), Answer()]
         tasks += await waiting(later)
         assert [len(answer.callbacks) for answer in later] == [1, 0]
-        for answer in first[1:] + later:
-            answer.come()
-        await asyncio.gather(*tasks)
+        await finish(first[1:] + later, tasks)
 
     in_virtual_time(main)
 
@@ -135,9 +137,7 @@ def test_a_watch_always_has_a_callback() -> None:
         tasks += [asyncio.create_task(aio.ready(watch)) for watch in watches]
         await asyncio.sleep(0)
         assert [len(watch.callbacks) for watch in watches] == [1, 1]
-        for answer in answers + watches:
-            answer.come()
-        await asyncio.gather(*tasks)
+        await finish(answers + watches, tasks)
 
     in_virtual_time(main)
 
@@ -151,9 +151,7 @@ def test_a_cancelled_task_is_not_looked_for_again() -> None:
         looks = answers[-1].looks
         await asyncio.sleep(10 * LOOK_SECONDS)
         assert answers[-1].looks == looks
-        for answer in answers:
-            answer.come()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await finish(answers, tasks)
 
     in_virtual_time(main)
 
