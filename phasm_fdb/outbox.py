@@ -239,12 +239,14 @@ class Outbox:
         if staged.read(self._keys.id_row(pack_element(id))) is None:
             raise StaleCompletion(id)
 
-    def bury(self, tr: Any, limit: int = 1000) -> None:
-        """Remove rows that were taken out in the transaction that wrote them, and their marks."""
-        for mark, place in list(rows(tr, *self._keys.stillborn(), limit=limit)):
+    def bury(self, tr: Any, limit: int = 1000) -> int:
+        """Remove rows that were taken out in the transaction that wrote them, and their marks; returns how many."""
+        marks = list(rows(tr, *self._keys.stillborn(), limit=limit))
+        for mark, place in marks:
             lane, due = msgpack.unpackb(place)
             tr.clear(self._row(lane, pack_element(stamp_of(mark)), due))
             tr.clear(mark)
+        return len(marks)
 
     # --------------------------------------------------------------------------------------------- read
 

@@ -56,6 +56,9 @@ def carry_out(machinery: Machinery, db: Any) -> bool:
     lanes = run(db, lambda tr: _switch(machinery, tr))
     if lanes is None:
         return run(db, lambda tr: wish(machinery, tr)) is None
+    # A row that died in its transaction has a mark that names its lane: moved, it would come alive.
+    while run(db, machinery.outbox.bury):
+        pass
     keys = machinery.keyspace
     for begin, move in ((keys.outbox, _move_action), (keys.all_inbox, _move_input), (keys.all_timers, _move_timer)):
         _move_all(machinery, db, begin, move, lanes)

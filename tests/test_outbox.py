@@ -154,6 +154,21 @@ def test_everything_composes_in_one_transaction(db: Any, wallets: Layer) -> None
         wallets.complete(db, 2, Charged("x"))
 
 
+def test_an_action_that_died_in_its_transaction_stays_dead_when_it_would_have_another_lane(
+    db: Any, wallets: Layer
+) -> None:
+    @transactional
+    def pay_and_withdraw(tr: Any) -> None:
+        for _ in range(10):
+            wallets.apply(tr, Withdraw(wallets.apply(tr, Pay("ann", 1)).reply))
+
+    wallets.apply(db, Deposit("ann", 100))
+    pay_and_withdraw(db)
+    wallets.resize(db, 3)
+    wallets.sweep(db)
+    assert list(wallets.pending(db)) == []
+
+
 def test_two_layer_objects_of_one_keyspace_share_its_versionstamps(db: Any, subspace: Subspace) -> None:
     first, second = Layer(Queue(), subspace), Layer(Queue(), subspace)
 
