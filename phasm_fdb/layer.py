@@ -186,7 +186,10 @@ class Layer:
     def _apply(self, db_or_tr: Any, input: Input, receipt: Receipt | None, may_be_repeated: bool) -> Applied:
         if receipt is None or is_transaction(db_or_tr):
             stamps = self._stamps.of(db_or_tr)
-            return transition(self._machinery, db_or_tr, stamps, input, receipt, may_be_repeated)
+            applied = transition(self._machinery, db_or_tr, stamps, input, receipt, may_be_repeated)
+            if not applied.repeated:
+                stamps.remember(applied.tracked)
+            return applied
         cache = self._cache_of(db_or_tr) if self._cache_capacity else None
         return OwnTransaction(self._machinery, input, receipt, may_be_repeated, cache).run(db_or_tr)
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import heapq
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -25,8 +26,8 @@ from phasm_fdb.database.paging import PAGE_ROWS
 from phasm_fdb.database.ranges import Row, rows
 from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.database.waiting import wait
-from phasm_fdb.errors import CodecError, DuplicateAction, StaleCompletion
-from phasm_fdb.keys import check_size, is_incomplete, pack_element, pack_incomplete, versionstamp_offset
+from phasm_fdb.errors import CodecError, DuplicateAction, InputError, StaleCompletion
+from phasm_fdb.keys import INCOMPLETE, check_size, is_incomplete, pack_element, pack_incomplete, versionstamp_offset
 from phasm_fdb.keyspace import STAMP_BYTES, Keyspace, stamp_of, stamp_value, stamped_key
 from phasm_fdb.records import MAX_RECORD_BYTES, Progress, Record, encode_record
 
@@ -35,24 +36,45 @@ ONE = encode_count(1)
 
 
 class TransactionStamps:
-    """What the layer keeps of one transaction: the numbers it gave out beside the versionstamp, and new actions.
-
-    FoundationDB cannot read back what a transaction has versionstamped, so actions emitted earlier in the same
-    transaction are remembered here.
+    """Gives out the numbers of one transaction's versionstamps, and lists the actions that it has emitted.
 
     Args:
         first: the first number to give out.
 
     Attributes:
         journaled: whether anything was appended to the journal.
+        emitted: the tracked actions that were written to the transaction, by their packed ids. FoundationDB cannot list
+            the rows that a transaction has versionstamped, so `pending` takes them from here.
     """
 
     def __init__(self, first: int = 0) -> None:
         self._next = first
         self._for_journal = 0
+        self._versionstamp: Any = None
+        self._read_version: int | None = None
         self.journaled = False
-        self.read_version: int | None = None
-        self.emitted: dict[bytes, tuple[int, int, Tracked[Any] | Later[Any]]] = {}
+        self.emitted: dict[bytes, Tracked[Any]] = {}
+
+    @classmethod
+    def of_transaction(cls, tr: Any, read_version: int) -> TransactionStamps:
+        """Begin to keep what is known of a transaction that others read, write and reset too."""
+        stamps = cls()
+        stamps._versionstamp = tr.get_versionstamp()
+        stamps._read_version = read_version
+        return stamps
+
+    def holds(self, read_version: int) -> bool:
+        """Tell whether a transaction with this read version still has the writes that this describes.
+
+        A transaction that is reset, retried or committed ends the wait for its versionstamp. The read version alone
+        would not tell: it is the same again where nothing else was committed.
+        """
+        return self._read_version == read_version and not self._versionstamp.is_ready()
+
+    def remember(self, actions: Iterable[Tracked[Any]]) -> None:
+        """Note tracked actions whose rows were written to the transaction."""
+        for action in actions:
+            self.emitted[pack_element(action.id)] = action
 
     def next_user_version(self) -> int:
         """The next free number beside this transaction's versionstamp.
@@ -99,17 +121,12 @@ class StampsByTransaction:
         self._prefix = prefix
 
     def of(self, tr: Any) -> TransactionStamps:
-        """What was kept of this transaction, unless it has been reset since.
-
-        A retry runs on the same object. If the earlier run committed after all (1021), the new one reads at a later
-        version; if it did not, the rows of its actions are not there, and what is kept of them has no effect.
-        """
+        """What is kept of this transaction, from the beginning or from its last reset on."""
         version = wait(tr.get_read_version())
         by_prefix = self._known.setdefault(tr, {})
         stamps = by_prefix.get(self._prefix)
-        if stamps is None or stamps.read_version != version:
-            stamps = by_prefix[self._prefix] = TransactionStamps()
-            stamps.read_version = version
+        if stamps is None or not stamps.holds(version):
+            stamps = by_prefix[self._prefix] = TransactionStamps.of_transaction(tr, version)
         if stamps.used:
             # What was versionstamped makes everything of its prefix from the read version on unreadable (1036), and a
             # cluster's read version is often that of the last commit. With this, single keys can be read all the same.
@@ -187,7 +204,6 @@ class Outbox:
             staged.set_versionstamped_value(keys.location_row(packed), stamp_value())
         staged.set_versionstamped_key(stamped_key(self._row(lane, packed_stamp, due)), record)
         staged.add(keys.signal(lane), ONE)
-        stamps.emitted[packed] = (lane, number, action)
 
     def enter(self, staged: Staged, stamps: TransactionStamps, lane: int, record: Record, progress: Progress) -> None:
         """Append an action to its lane anew: one that falls due, or comes back from the dead letters.
@@ -209,23 +225,26 @@ class Outbox:
         return (keys.lane_prefix(lane) if due is None else keys.due_prefix(lane, due)) + packed_stamp
 
     def remove(self, staged: Staged, stamps: TransactionStamps, id: Any) -> bool:
-        """Take an action, or an input for later, out, because it is completed or cancelled; False if not pending."""
-        packed = pack_element(id)
+        """Take an action, or an input for later, out, because it is completed or cancelled; False if not pending.
+
+        Raises:
+            InputError: the id is from `new_id()` and gets its versionstamp only at the commit.
+        """
+        packed = self._packed(id)
         id_row = self._keys.id_row(packed)
         place = staged.read(id_row)
         if place is None:
             return False
         lane, number, minted, due = place_of(place)
         location_row = self._keys.location_row(packed)
-        emitted = stamps.emitted.get(packed)
-        if emitted is not None and emitted[:2] == (lane, number):
-            # Its row gets its key at the commit and cannot be removed before: mark it as dead on arrival.
+        location = id.tr_version if minted else staged.read(location_row)
+        assert location is not None, f"the action {id!r} is pending, but not in the outbox"
+        if location.startswith(INCOMPLETE):
+            # This transaction wrote its row, which gets its key at the commit and cannot be removed before that.
             mark = self._keys.stillborn_row(Versionstamp.incomplete(number))
             staged.set_versionstamped_key(stamped_key(mark), msgpack.packb([lane, due]))
         else:
-            stamp = id.tr_version if minted else staged.read(location_row)
-            assert stamp is not None, f"the action {id!r} is pending, but not in the outbox"
-            stamp = Versionstamp(stamp[:STAMP_BYTES], number)
+            stamp = Versionstamp(location[:STAMP_BYTES], number)
             staged.clear(self._row(lane, pack_element(stamp), due))
             if due is None:
                 staged.clear(self._keys.progress_row(lane, stamp))
@@ -235,9 +254,18 @@ class Outbox:
         return True
 
     def require(self, staged: Staged, id: Any) -> None:
-        """Raise StaleCompletion unless an action with this id is pending."""
-        if staged.read(self._keys.id_row(pack_element(id))) is None:
+        """Raise StaleCompletion unless an action with this id is pending, and InputError as `remove` does."""
+        if staged.read(self._keys.id_row(self._packed(id))) is None:
             raise StaleCompletion(id)
+
+    @staticmethod
+    def _packed(id: Any) -> bytes:
+        if is_incomplete(id):
+            raise InputError(
+                f"{id!r} is an id from new_id() that is not known before the commit: complete or cancel the action in "
+                "a later transaction, by the id that Applied.tracked or pending() gives then"
+            )
+        return pack_element(id)
 
     def bury(self, tr: Any, limit: int = 1000) -> int:
         """Remove rows that were taken out in the transaction that wrote them, and their marks; returns how many."""
@@ -250,23 +278,26 @@ class Outbox:
 
     # --------------------------------------------------------------------------------------------- read
 
-    def pending(self, tr: Any, lanes: int, stamps: TransactionStamps | None = None) -> Iterator[Pending]:
+    def pending(self, tr: Any, lanes: int, stamps: TransactionStamps | None = None) -> Iterator[Tracked[Any]]:
         """All pending actions in versionstamp order, as this transaction sees them; also those not due yet.
 
-        Those which the transaction itself emitted come last, with incomplete stamps.
+        Those which the transaction itself emitted come last.
         """
-        emitted = stamps.emitted if stamps is not None else {}
-        reader = tr if not emitted else self._committed(tr)
+        if stamps is None or not stamps.used:
+            return self._all(tr, lanes)
+        committed = self._all(self._committed(tr), lanes)
+        kept = (one for one in committed if self._is_pending(tr, one.id) and not self._is_its_own(tr, one.id))
+        own = (one for one in stamps.emitted.values() if is_incomplete(one.id) or self._is_its_own(tr, one.id))
+        return itertools.chain(kept, own)
+
+    def _all(self, reader: Any, lanes: int) -> Iterator[Tracked[Any]]:
+        """The pending actions of all lanes in versionstamp order."""
         stillborn = self.stillborn(reader)
         lane_rows = [self._lane_rows(reader, lane) for lane in range(lanes)]  # all first batches are in flight
         timer_rows = [self._timer_rows(reader, lane) for lane in range(lanes)]
         for pending in heapq.merge(*lane_rows, *timer_rows, key=lambda pending: pending.stamp):
-            if pending.stamp not in stillborn and (not emitted or self._is_pending(tr, pending)):
-                yield pending
-        for packed, (lane, number, action) in emitted.items():
-            place = wait(tr.get(self._keys.id_row(packed)))
-            if isinstance(action, Tracked) and place is not None and place_of(place)[:2] == (lane, number):
-                yield Pending(lane, Versionstamp.incomplete(number), action)
+            if pending.stamp not in stillborn:
+                yield pending.tracked
 
     def page(
         self, tr: Any, lanes: int, after: Versionstamp | None, limit: int = PAGE_ROWS
@@ -311,9 +342,14 @@ class Outbox:
         tr.add_read_conflict_range(self._keys.outbox, self._keys.outbox + b"\xff")
         return other
 
-    def _is_pending(self, tr: Any, pending: Pending) -> bool:
-        """Whether this transaction has not removed an action that was pending when it began."""
-        return wait(tr.get(self._keys.id_row(pack_element(pending.tracked.id)))) is not None
+    def _is_pending(self, tr: Any, id: Any) -> bool:
+        """Whether an action is pending as this transaction sees it."""
+        return wait(tr.get(self._keys.id_row(pack_element(id)))) is not None
+
+    def _is_its_own(self, tr: Any, id: Any) -> bool:
+        """Whether the row of an action's id, not one from `new_id()`, leads to what this transaction wrote itself."""
+        location = wait(tr.get(self._keys.location_row(pack_element(id))))
+        return location is not None and location.startswith(INCOMPLETE)
 
     def _lane_rows(self, reader: Any, lane: int) -> Iterator[Pending]:
         return map(functools.partial(self.decode, lane), rows(reader, *self._keys.lane(lane)))

@@ -21,7 +21,7 @@ from phasm_fdb.transition import Machinery, view_of
 def pending(machinery: Machinery, tr: Any, stamps: TransactionStamps) -> list[Tracked[Any]]:
     """The pending actions in versionstamp order, as one transaction sees them."""
     lanes = machinery.meta.peek(Staged(tr)).lanes
-    return [one.tracked for one in machinery.outbox.pending(tr, lanes, stamps)]
+    return list(machinery.outbox.pending(tr, lanes, stamps))
 
 
 def pending_in_pages(machinery: Machinery, db: Any) -> Iterator[Tracked[Any]]:
@@ -47,10 +47,13 @@ def restore(machinery: Machinery, tr: Any, stamps: TransactionStamps, now_ms: in
     stored = machinery.meta.load(staged)
     emitted = _emitted(machinery, tr, set(stored.large))
     known = {pack_element(action.id): action for action in pending(machinery, tr, stamps)}
+    added = []
     for action, raw in emitted.encoded:
         if isinstance(action, Tracked) and pack_element(action.id) not in known:
             machinery.outbox.emit(staged, stamps, action, raw, stored.lanes, now_ms)
+            added.append(action)
     staged.flush(tr)
+    stamps.remember(added)
     return _resumed(known, emitted)
 
 

@@ -82,7 +82,7 @@ class Staged:
         self._writes: dict[bytes, bytes | None] = {}
         self._adds: dict[bytes, int] = {}
         self._stamped: dict[bytes, bytes] = {}  # with the four bytes that say where the versionstamp goes
-        self._stamped_values: dict[bytes, bytes] = {}
+        self._stamped_values: set[bytes] = set()  # the keys whose value holds the versionstamp, and where it goes
         self._cleared: list[tuple[bytes, bytes]] = []
         self._conflicts: list[tuple[bytes, bytes]] = []
 
@@ -179,6 +179,8 @@ class Staged:
             self._refuse()
         if self._adds:
             self._adds.pop(key, None)
+        if self._stamped_values:
+            self._stamped_values.discard(key)
         self._writes[key] = value
 
     def clear(self, key: bytes) -> None:
@@ -186,7 +188,7 @@ class Staged:
         if self._read_only:
             self._refuse()
         self._adds.pop(key, None)
-        self._stamped_values.pop(key, None)
+        self._stamped_values.discard(key)
         self._writes[key] = None
 
     def clear_range(self, begin: bytes, end: bytes) -> None:
@@ -196,6 +198,7 @@ class Staged:
         for kept in (self._writes, self._adds, self._reads, self._stamped):
             for key in [key for key in kept if begin <= key < end]:
                 del kept[key]
+        self._stamped_values -= {key for key in self._stamped_values if begin <= key < end}
         self._cleared.append((begin, end))
 
     def add(self, key: bytes, param: bytes) -> None:
@@ -220,10 +223,13 @@ class Staged:
         self._stamped[row] = key[-4:]
 
     def set_versionstamped_value(self, key: bytes, param: bytes) -> None:
-        """Set a key to a value that the commit's versionstamp completes; it cannot be read back before that."""
-        if self._read_only:
-            self._refuse()
-        self._stamped_values[key] = param
+        """Set a key to a value that the commit's versionstamp completes.
+
+        Until the commit it is read back as `param` is: with ten 0xff bytes in the versionstamp's place, and the offset
+        at its end. A FoundationDB transaction reads it back the same, under the option `bypass_unreadable`.
+        """
+        self.set(key, param)
+        self._stamped_values.add(key)
 
     def add_read_conflict_range(self, begin: bytes, end: bytes) -> None:
         """Let the commit fail if anything in `begin <= key < end` was written since the read version."""
@@ -243,16 +249,16 @@ class Staged:
             target.clear_range(begin, end)
         for key, delta in self._adds.items():
             target.add(key, encode_count(delta))
-        stamped = self._stamped
+        stamped, stamped_values = self._stamped, self._stamped_values
         for key, value in self._writes.items():
             if value is None:
                 target.clear(key)
             elif key in stamped:
                 target.set_versionstamped_key(key + stamped[key], value)
+            elif key in stamped_values:
+                target.set_versionstamped_value(key, value)
             else:
                 target.set(key, value)
-        for key, param in self._stamped_values.items():
-            target.set_versionstamped_value(key, param)
 
     def _conflict_on_writes(self, target: Any) -> None:
         if isinstance(target, Staged):
@@ -261,7 +267,7 @@ class Staged:
         for begin, end in self._cleared:
             target.add_read_conflict_range(begin, end)
         for key in self._writes:
-            if key not in self._reads and key not in self._stamped:
+            if key not in self._reads and key not in self._stamped and key not in self._stamped_values:
                 target.add_read_conflict_key(key)
 
     def written(self) -> dict[bytes, bytes | None]:

@@ -66,7 +66,7 @@ class Inspector:
         """The pending tracked actions, in versionstamp order."""
         reader = _Transactionlike(self._store.snapshot() if at is None else at)
         lanes = self.machinery.meta.peek(Staged(SnapshotReader(reader.snapshot))).lanes
-        return [one.tracked for one in self.machinery.outbox.pending(reader, lanes)]
+        return list(self.machinery.outbox.pending(reader, lanes))
 
     def last_due(self) -> float:
         """When, in seconds since the epoch, the last timer is due that was set by the machine, and not by a retry."""
