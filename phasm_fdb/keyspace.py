@@ -68,7 +68,7 @@ class Keyspace:
         self._ids = self._under("i")
         self._locations = self._under("v")
         self._signals = self._under("g")
-        self._progress = self._under("n")
+        self.all_progress = self._under("n")
         self.all_timers = self._under("t")
         self.all_inbox = self._under("q")
         self._dead = self._under("d")
@@ -120,11 +120,15 @@ class Keyspace:
         return self._locations + packed_id
 
     def progress_row(self, lane: int, stamp: Versionstamp) -> bytes:
-        return self._progress + pack_element(lane) + pack_element(stamp)
+        return self.all_progress + pack_element(lane) + pack_element(stamp)
+
+    def progress_of(self, outbox_row: bytes) -> bytes:
+        """The row that says how far the attempts at the action of an outbox row have come."""
+        return self.all_progress + outbox_row[len(self.outbox) :]
 
     def progress(self, lane: int) -> tuple[bytes, bytes]:
         """The range of a lane's progress rows."""
-        begin = self._progress + pack_element(lane)
+        begin = self.all_progress + pack_element(lane)
         return begin, begin + b"\xff"
 
     def due_prefix(self, lane: int, due: int) -> bytes:

@@ -42,6 +42,11 @@ class Host:
         self._is_old = False
         self.worker: Worker | None = None
 
+    @property
+    def skew(self) -> float:
+        """Seconds by which its clock is ahead of the true time."""
+        return self._skew
+
     async def run(self) -> None:
         """Keep a worker running, for ever."""
         self._sites = {kind: self._park.faults.site(self.name, kind) for kind in _KINDS}

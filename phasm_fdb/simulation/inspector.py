@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from fdb.tuple import Versionstamp
@@ -20,7 +21,7 @@ from phasm_fdb.keys import pack_element
 from phasm_fdb.layer import Layer
 from phasm_fdb.machine import StateMachine
 from phasm_fdb.outbox import TransactionStamps
-from phasm_fdb.records import Record
+from phasm_fdb.records import Progress, Record
 from phasm_fdb.simulation.commit import SnapshotReader
 from phasm_fdb.simulation.workload import Workload
 
@@ -68,12 +69,47 @@ class Inspector:
         lanes = self.machinery.meta.peek(Staged(SnapshotReader(reader.snapshot))).lanes
         return list(self.machinery.outbox.pending(reader, lanes))
 
-    def last_due(self) -> float:
-        """When, in seconds since the epoch, the last timer is due that was set by the machine, and not by a retry."""
-        begin = self.keyspace.all_timers
-        rows = self.snapshot().range(begin, begin + b"\xff", 2**62, False)
-        due = (self.keyspace.timer_of(row)[1] for row, value in rows if Record.decode(value).progress is None)
-        return max(due, default=0) / 1000
+    def next_due_ms(self) -> int | None:
+        """When the first of all that is pending may go on, in milliseconds since the epoch; None if nothing is pending.
+
+        What may go on at once counts as due at 0; of the actions with one ordering key only the first may go on.
+        """
+        if self._rows(self.keyspace.all_inbox, limit=1):
+            return 0
+        due = [self.keyspace.timer_of(row)[1] for row, _ in self._rows(self.keyspace.all_timers)]
+        return min([*due, *self._outbox_due()], default=None)
+
+    def _outbox_due(self) -> Iterator[int]:
+        """When the actions that are in their lanes are due, by what is noted of their attempts."""
+        keys, snapshot = self.keyspace, self.snapshot()
+        ordering_keys: set[bytes] = set()
+        for row, value in self._rows(keys.outbox):
+            packed_key = Record.decode(value).packed_key
+            if packed_key is not None:
+                if packed_key in ordering_keys:
+                    continue
+                ordering_keys.add(packed_key)
+            progress = snapshot.get(keys.progress_of(row))
+            yield 0 if progress is None else Progress.decode(progress).next_ms
+
+    def count_timers(self) -> int:
+        """How many timers are set: by the machine, or for another attempt."""
+        return len(self._rows(self.keyspace.all_timers))
+
+    def count_inputs(self) -> int:
+        """How many inputs wait to be applied."""
+        return len(self._rows(self.keyspace.all_inbox))
+
+    def count_pending(self) -> int:
+        """How many actions, timers and inputs are pending."""
+        return len(self._rows(self.keyspace.outbox)) + self.count_timers() + self.count_inputs()
+
+    def is_call_running(self) -> bool:
+        """Whether an attempt at an action has been started, and its end is not recorded."""
+        return any(Progress.decode(value).running for _, value in self._rows(self.keyspace.all_progress))
+
+    def _rows(self, section: bytes, limit: int = 2**62) -> list[tuple[bytes, bytes]]:
+        return list(self.snapshot().range(section, section + b"\xff", limit, False))
 
     def restored(self, at: Snapshot | None = None) -> dict[bytes, Tracked[Any]]:
         """What the machine's `restore` names, by packed id."""

@@ -25,6 +25,8 @@ from phasm_fdb.simulation.workload import Workload
 
 #: How long a call takes by itself: time has to pass, or a machine that never rests would keep it from passing.
 CALL_SECONDS = 0.001
+#: A call whose handler has no timeout is given up after so long: it hangs.
+UNBOUNDED_CALL_SECONDS = 3600.0
 
 _KINDS = (
     *("call slow", "call fails", "result lost", "call repeated", "crash before call", "crash after call"),
@@ -69,6 +71,8 @@ class OutsideWorld:
         deliver_again: has a result delivered once more, after so many seconds, by somebody else than the worker.
         by_key: every call, by idempotency key.
         answered: how many calls were answered.
+        seconds_between_calls: the longest time that a rate limit keeps the next call of a type waiting.
+        longest_call_seconds: the longest time that one attempt may take.
     """
 
     def __init__(
@@ -95,6 +99,8 @@ class OutsideWorld:
         self.deliver_again: Callable[[Any, Any, float], None] = lambda id, result, seconds: None
         self.by_key: dict[str, Called] = {}
         self.answered = 0
+        self.seconds_between_calls = 0.0
+        self.longest_call_seconds = 0.0
 
     def handlers(self, process: Process, who: str, definition: Definition, without: int | None = None) -> Handlers:
         """The handlers of one worker: all of them call here.
@@ -110,6 +116,7 @@ class OutsideWorld:
         if own is not None:
             for newer in set(_actions(self._definition)) - set(_actions(definition)):
                 own._handlers.pop(newer, None)
+            self._note_times(own)
             return guard_handlers(own, self._failed)
         handlers = Handlers()
         left_out = None if without is None or len(tracked) < 2 else tracked[without % len(tracked)]
@@ -118,7 +125,18 @@ class OutsideWorld:
                 handlers.on(type_, retry=Retry(first_delay=0.1, max_delay=30.0))(caller.call)
         for type_ in untracked:
             handlers.on(type_)(caller.notice)
+        self._note_times(handlers)
         return handlers
+
+    def _note_times(self, handlers: Handlers) -> None:
+        """Note how long the calls of these handlers may take, and how long they may have to wait for one another."""
+        for handler in map(handlers.of_type, handlers):
+            assert handler is not None
+            timeout = UNBOUNDED_CALL_SECONDS if handler.retry.timeout is None else handler.retry.timeout
+            self.longest_call_seconds = max(self.longest_call_seconds, timeout)
+            if handler.limit is not None and handler.limit.per_second is not None:
+                refill = handler.limit.bucket_size / handler.limit.per_second
+                self.seconds_between_calls = max(self.seconds_between_calls, refill)
 
     # -------------------------------------------------------------------------------------- from callers
 

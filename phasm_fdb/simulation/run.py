@@ -28,15 +28,14 @@ from phasm_fdb.simulation.loop import SimulatedLoop
 from phasm_fdb.simulation.oracles import Oracles
 from phasm_fdb.simulation.park import Park
 from phasm_fdb.simulation.program import Program
+from phasm_fdb.simulation.rest import Rest
 from phasm_fdb.simulation.server import Server
 from phasm_fdb.simulation.settings import EPOCH, Settings, stream
 from phasm_fdb.simulation.state_diff import state_diff
 from phasm_fdb.simulation.trace import Trace
 from phasm_fdb.simulation.workload import Workload
 
-#: Within so many virtual seconds after the faults have stopped, and after the last timer is due, all is at rest.
-SECONDS_TO_REST = 300.0
-#: How often it is looked whether all is at rest.
+#: How often it is looked whether all operations have been started.
 LOOK_SECONDS = 0.25
 #: An operation leads to at most so many completions, and a run to this many more: beyond that it will never rest.
 MOST_COMPLETIONS, MORE_COMPLETIONS = 10, 500
@@ -84,6 +83,7 @@ class Run:
         self._park.world.watcher = self._oracles
         self._park.crashed = self._look_after_crash
         self._hosts = [Host(self._park, number + 1) for number in range(settings.workers)]
+        self._rest = Rest(self._inspector, self._park.world, settings.ops, self._loop.time, self._slowest_clock)
         self._chance = random.Random()
         self._completed = 0
         self._operations_completed = 0
@@ -184,27 +184,27 @@ class Run:
                 return
 
     async def _come_to_rest(self, clients: Sequence[asyncio.Task[Any]]) -> None:
-        begun = self._loop.time()
-        while not (all(client.done() for client in clients) and self._is_quiet()):
-            await asyncio.sleep(LOOK_SECONDS)
-            deadline = max(begun, self._inspector.last_due() - EPOCH) + SECONDS_TO_REST
-            if self._loop.time() > deadline:
-                waiting = sum(not client.done() for client in clients)
-                self._refuse_unrest(f"{self._loop.time() - begun:.0f} virtual seconds after the faults", waiting)
+        self._rest.begin()
+        while not (all(client.done() for client in clients) and self._rest.is_reached):
+            await self._rest.wait()
+            unrest = self._rest.unrest()
+            if unrest is not None:
+                self._refuse_unrest(unrest, sum(not client.done() for client in clients))
         self.step = self.settings.ops + 1
 
-    def _is_quiet(self) -> bool:
-        keys = self._inspector.keyspace
-        return self._inspector.is_empty(
-            *((start, start + b"\xff") for start in (keys.outbox, keys.all_timers, keys.all_inbox))
-        )
+    def _slowest_clock(self) -> float:
+        """By how many seconds the clock of a worker is late."""
+        return max(0.0, *(-host.skew for host in self._hosts))
 
-    def _refuse_unrest(self, when: str, waiting: int = 0) -> None:
+    def _refuse_unrest(self, why: str, waiting: int = 0) -> None:
         self.step = self.settings.ops + 1
         pending = self._inspector.pending()
         more = f" and {len(pending) - 5} more" if len(pending) > 5 else ""
+        timers, inputs = self._inspector.count_timers(), self._inspector.count_inputs()
+        others = [f"{count} {what}" for count, what in ((timers, "timers"), (inputs, "inputs")) if count]
+        left = " and ".join([f"{pending[:5]}{more}", *others])
         clients = f", and {waiting} clients wait for an answer" if waiting else ""
-        raise InvariantViolation(f"at rest: {when} {pending[:5]}{more} are pending still{clients}")
+        raise InvariantViolation(f"at rest: {why}: {left} are pending still{clients}")
 
     async def _stop_everything(self) -> None:
         me = asyncio.current_task()
@@ -261,6 +261,7 @@ class Run:
 
     def _counted(self, commit: Commit) -> None:
         """Count what a commit did."""
+        self._rest.committed(commit)
         counts = self.trace.counts
         if commit.event is not None and self.trace.events is not None:
             self.trace.events[commit.event - 1].details["diff"] = state_diff(self._inspector, commit)
