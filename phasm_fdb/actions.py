@@ -11,12 +11,15 @@ from typing import Any, Generic, TypeVar
 
 from fdb.tuple import Versionstamp
 
-from phasm_fdb.errors import ActionsFull, DuplicateAction, InputError
-from phasm_fdb.keys import is_incomplete
+from phasm_fdb.errors import ActionsFull, CodecError, DuplicateAction, InputError, shown
+from phasm_fdb.keys import is_incomplete, pack_element
+from phasm_fdb.machine import check_time
 
 A = TypeVar("A")
 
 DEFAULT_CAPACITY = 10_000
+#: How far away a time may be that counts from an input's: some 35,000 years.
+MAX_AFTER_SECONDS = 2**40
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,9 @@ def due_ms(action: Tracked[Any] | Later[Any], now_ms: int | None) -> int | None:
     if action.after is None:
         return None
     if now_ms is None:
-        raise InputError(f"{action!r} is due some time after its input, and that has no time: set Normal.at")
-    return now_ms + round(action.after * 1000)
+        raise InputError(f"{shown(action)} is due some time after its input, and that has no time: set Normal.at")
+    # An input that was stored before times were checked may have a float, and no timer is due at one.
+    return int(now_ms) + round(action.after * 1000)
 
 
 class Actions:
@@ -124,7 +128,7 @@ class Actions:
             InputError: it is not a `Tracked` or `Untracked`, or what it holds is not of a declared type.
         """
         if not isinstance(action, (Tracked, Untracked)):
-            raise InputError(f"{action!r} is not an action: wrap it in Tracked(id, action) or Untracked(action)")
+            raise InputError(f"{shown(action)} is not an action: wrap it in Tracked(id, action) or Untracked(action)")
         self._add(action)
 
     def later(
@@ -143,7 +147,7 @@ class Actions:
             InputError: the payload is not of a declared type; or not exactly one of `after` and `at` is given.
         """
         if after is None and at is None:
-            raise InputError(f"later({id!r}, ...) does not say when: give after= (seconds) or at= (milliseconds)")
+            raise InputError(f"later({shown(id)}, ...) does not say when: give after= (seconds) or at= (milliseconds)")
         self._add(Later(id, payload, after, at, ordering_key))
 
     def _add(self, action: Tracked[Any] | Untracked[Any] | Later[Any]) -> None:
@@ -229,17 +233,16 @@ class Actions:
 def _refuse_due(action: Tracked[Any] | Later[Any]) -> None:
     after, at = action.after, action.at
     if after is not None and at is not None:
-        raise InputError(f"{action!r} is due twice: give after= (seconds) or at= (milliseconds), not both")
-    if after is not None and not (isinstance(after, int | float) and 0 <= after < 2**40):
-        raise InputError(f"{action!r}: after is {after!r}, and must be a number of seconds, not negative")
-    if at is not None and not (type(at) is int and 0 <= at < 2**53):
-        raise InputError(f"{action!r}: at is {at!r}, and must be integer milliseconds since the epoch")
+        raise InputError(f"{shown(action)} is due twice: give after= (seconds) or at= (milliseconds), not both")
+    if after is not None and not (type(after) in (int, float) and 0 <= after < MAX_AFTER_SECONDS):
+        raise InputError(f"{shown(action)}: after is {shown(after)}, and must be a number of seconds, not negative")
+    if at is not None:
+        check_time(at, f"{shown(action)}: at")
 
 
-def _identity(id: Any) -> Any:
-    """What makes two ids the same: their type too, since 1 == True == 1.0 but they are three keys."""
+def _identity(id: Any) -> bytes:
+    """What makes two ids the same: their bytes in the tuple layer, since 1 == True == 1.0 but they are three keys."""
     try:
-        hash(id)
-    except TypeError:
-        raise InputError(f"{id!r} cannot be the id of an action: use a tuple-layer value, such as an int") from None
-    return (type(id), id)
+        return pack_element(id)
+    except CodecError as error:
+        raise InputError(f"the id of an action: {error}") from None

@@ -14,6 +14,18 @@ from typing import Any
 
 from phasm_fdb import error_codes
 
+#: The most characters of a value that an error shows.
+MOST_SHOWN = 500
+
+
+def shown(value: object) -> str:
+    """The value as an error shows it: its `repr`, cut where that is long, and its type where that fails."""
+    try:
+        text = repr(value)
+    except Exception as error:
+        return f"<{type(value).__name__}, whose repr fails with {type(error).__name__}>"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+
 
 class PhasmError(Exception):
     """The base of every error that this package raises on purpose."""

@@ -20,7 +20,7 @@ from uuid import UUID
 import fdb.tuple
 from fdb.tuple import Versionstamp
 
-from phasm_fdb.errors import CodecError, MachineDefinitionError
+from phasm_fdb.errors import CodecError, MachineDefinitionError, shown
 from phasm_fdb.storable import UNIONS, field_types, is_dataclass, is_enum, name_of
 
 K = TypeVar("K")
@@ -31,13 +31,21 @@ SCALARS = (int, str, bytes, bool, float, UUID, Versionstamp)
 MAX_KEY_BYTES = 10_000
 MAX_VALUE_BYTES = 100_000
 
+#: How many tuples an element may lie in, well below what the interpreter's stack has room for.
+MAX_DEPTH = 100
+#: The longest integer that the tuple layer has a form for: 255 bytes.
+MAX_INT_BITS = 2040
+
 #: What stands for the ten bytes of a versionstamp until the commit fills them in.
 INCOMPLETE = b"\xff" * 10
 VERSIONSTAMP_CODE = b"\x33"
 
 
-def pack_element(value: Any) -> bytes:
+def pack_element(value: Any, depth: int = 0) -> bytes:
     """One element as the tuple layer packs it.
+
+    Args:
+        depth: in how many tuples it lies.
 
     Raises:
         CodecError: the tuple layer has no form for it.
@@ -47,7 +55,7 @@ def pack_element(value: Any) -> bytes:
         try:
             encoded: bytes = value.encode()
         except UnicodeEncodeError as error:
-            raise CodecError(f"{value!r} cannot be a key: {error}") from None
+            raise CodecError(f"{shown(value)} cannot be a key: {error}") from None
         return b"\x02" + (encoded.replace(b"\0", b"\0\xff") if "\0" in value else encoded) + b"\0"
     if kind is int and 0 <= value < 2**64 - 1:
         if value < len(_SMALL_INTS):
@@ -60,13 +68,17 @@ def pack_element(value: Any) -> bytes:
     if kind is Versionstamp:
         return b"".join((VERSIONSTAMP_CODE, value.tr_version or INCOMPLETE, value.user_version.to_bytes(2, "big")))
     if kind is tuple:
-        packed = (b"\0\xff" if item is None else pack_element(item) for item in value)
+        if depth == MAX_DEPTH:
+            raise CodecError(f"{shown(value)} cannot be a key: tuples in tuples go {MAX_DEPTH} deep at most")
+        packed = [b"\0\xff" if item is None else pack_element(item, depth + 1) for item in value]
         return b"\x05" + b"".join(packed) + b"\0"
     if value is not None and kind not in SCALARS:
         raise CodecError(
-            f"{value!r} cannot be a key: use int, str, bytes, bool, float, UUID, None, a versionstamp, "
+            f"{shown(value)} cannot be a key: use int, str, bytes, bool, float, UUID, None, a versionstamp, "
             "or a tuple of those"
         )
+    if kind is int and value.bit_length() > MAX_INT_BITS:
+        raise CodecError(f"an int of {value.bit_length()} bits cannot be a key: the tuple layer has {MAX_INT_BITS}")
     return bytes(fdb.tuple.pack((value,)))
 
 
@@ -101,8 +113,19 @@ def pack(elements: Sequence[Any]) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[Any, ...]:
-    """The elements of what `pack` gave."""
-    return tuple(fdb.tuple.unpack(data))
+    """The elements of what `pack` gave; raises a CodecError if these bytes are no tuple."""
+    try:
+        return tuple(fdb.tuple.unpack(data))
+    except Exception as error:  # whatever the binding stumbles over: it has no error of its own for this
+        raise CodecError(f"{shown(data)} is no tuple of the tuple layer: {shown(error)}") from error
+
+
+def unpack_element(data: bytes) -> Any:
+    """The element of what `pack_element` gave; raises a CodecError if these bytes are not exactly one."""
+    elements = unpack(data)
+    if len(elements) != 1:
+        raise CodecError(f"{shown(data)} is not one element of the tuple layer, but {len(elements)}")
+    return elements[0]
 
 
 def versionstamp_offset(data: bytes, element_start: int = 0) -> int | None:
@@ -136,7 +159,7 @@ class KeyCodec(Generic[K]):
         self.where = where
         try:
             self.parts = _parts(type_)
-            self._to_elements, self.from_elements = _conversion(type_, self.parts)
+            self._to_elements, self._from_elements = _conversion(type_, self.parts)
         except MachineDefinitionError as error:
             raise MachineDefinitionError(f"{where}: {error}") from None
         self._plain = type_ if type_ in (int, str) else None
@@ -148,8 +171,8 @@ class KeyCodec(Generic[K]):
             if type(key) is self._plain:
                 return pack_element(key)
             return pack(self._to_elements(key))
-        except (TypeError, CodecError) as error:
-            raise CodecError(f"{self.where}: the key {key!r} is not a {name_of(self.type)}: {error}") from None
+        except (TypeError, AttributeError, CodecError) as error:
+            raise CodecError(f"{self.where}: the key {shown(key)} is not a {name_of(self.type)}: {error}") from None
 
     def pack_prefix(self, prefix: Any) -> bytes:
         """What the bytes of all keys that start with `prefix` start with.
@@ -163,15 +186,24 @@ class KeyCodec(Generic[K]):
             if type(prefix) is not tuple or len(prefix) > len(self.parts):
                 raise TypeError("expected a tuple of the first elements")
             return pack([_to_element(item, part) for item, part in zip(prefix, self.parts, strict=False)])
-        except (TypeError, CodecError) as error:
-            raise CodecError(f"{self.where}: the prefix {prefix!r} of {name_of(self.type)}: {error}") from None
+        except (TypeError, AttributeError, CodecError) as error:
+            raise CodecError(f"{self.where}: the prefix {shown(prefix)} of {name_of(self.type)}: {error}") from None
 
     def unpack(self, data: bytes) -> K:
         """The key of these bytes; raises a CodecError if they are not a key of the declared type."""
         try:
-            return self.from_elements(unpack(data))  # type: ignore[no-any-return]
-        except (ValueError, TypeError, IndexError) as error:
-            raise CodecError(f"{self.where}: {data!r} is not a key of type {name_of(self.type)}: {error}") from error
+            return self.from_elements(unpack(data))
+        except CodecError as error:
+            raise CodecError(f"{self.where}: {shown(data)} is not a key: {error}") from error
+
+    def from_elements(self, elements: Sequence[Any]) -> K:
+        """The key of these elements; raises a CodecError if they are not those of the declared type."""
+        try:
+            return self._from_elements(elements)  # type: ignore[no-any-return]
+        except Exception as error:  # a key class may refuse its fields with any
+            raise CodecError(
+                f"{self.where}: {shown(elements)} is not a key of type {name_of(self.type)}: {error}"
+            ) from error
 
 
 def _parts(type_: Any) -> tuple[Any, ...]:
@@ -255,7 +287,7 @@ def _to_element(value: Any, part: Any) -> Any:
         inner = arguments[:1] * len(value) if Ellipsis in arguments else arguments
         if len(inner) == len(value):
             return tuple(_to_element(item, part) for item, part in zip(value, inner, strict=True))
-    raise TypeError(f"{value!r} is not of type {name_of(part)}")
+    raise TypeError(f"{shown(value)} is not of type {name_of(part)}")
 
 
 def _nested(value: Any, part: Any) -> Any:
@@ -272,7 +304,10 @@ def _from_element(element: Any, part: Any) -> Any:
     if isinstance(part, typing.NewType):
         return _from_element(element, part.__supertype__)
     if is_enum(part):
-        return part(element)
+        member = part(element)
+        if type(member.value) is not kind:  # 1, True and 1.0 are three keys, and Python finds one member by all
+            raise TypeError(f"{shown(element)} is not a value of {name_of(part)}")
+        return member
     origin, arguments = typing.get_origin(part), typing.get_args(part)
     if origin in UNIONS:
         for argument in arguments:
@@ -285,7 +320,7 @@ def _from_element(element: Any, part: Any) -> Any:
     if kind is tuple and origin is tuple:
         inner = arguments[:1] * len(element) if Ellipsis in arguments else arguments
         return tuple(_from_elements(element, inner))
-    raise TypeError(f"{element!r} is not of type {name_of(part)}")
+    raise TypeError(f"{shown(element)} is not of type {name_of(part)}")
 
 
 def after_prefix(prefix: bytes) -> bytes:

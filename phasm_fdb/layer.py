@@ -26,7 +26,7 @@ from phasm_fdb.journal.snapshot import Snapshot
 from phasm_fdb.journal.state_copy import copy_state
 from phasm_fdb.keys import pack_element
 from phasm_fdb.keyspace import Keyspace
-from phasm_fdb.machine import Normal, StateMachine, TrackedActionCompleted
+from phasm_fdb.machine import Normal, StateMachine, TrackedActionCompleted, check_time
 from phasm_fdb.meta import Meta
 from phasm_fdb.migration import migrate
 from phasm_fdb.outbox import Outbox, StampsByTransaction, TransactionStamps
@@ -151,7 +151,7 @@ class Layer:
         token = self._token_bytes(16) if request_id is None else b""
         input = self._stamped(payload, now, token if request_id is None else request_id)
         if isinstance(input.payload, TrackedActionCompleted):
-            return self.complete(db_or_tr, input.payload.id, input.payload.result)
+            return self._complete(db_or_tr, input.payload, now)
         self._machinery.definition.check_payload(input.payload)
         if request_id is not None:
             return self._apply(db_or_tr, input, self._machinery.receipts.for_request(request_id, now), True)
@@ -162,7 +162,7 @@ class Layer:
         """The payload as an input with its time and request id."""
         if not isinstance(payload, Normal):
             return Normal(payload, int(now * 1000), request_id)
-        return Normal(payload.payload, int(now * 1000) if payload.at is None else payload.at, request_id)
+        return Normal(payload.payload, _time_of(payload, now), request_id)
 
     def complete(self, db_or_tr: Any, id: Any, result: Any) -> Applied:
         """Feed the result of a tracked action back to the machine, and take the action out of the outbox.
@@ -172,10 +172,12 @@ class Layer:
             TransitionError: the machine refused; nothing was written, and the action stays pending.
             InputError: the result is not of a declared type.
         """
-        self._machinery.definition.check_result(result)
-        pack_element(id)
-        now = self._clock()
-        input = TrackedActionCompleted(id, result, int(now * 1000))
+        return self._complete(db_or_tr, TrackedActionCompleted(id, result), self._clock())
+
+    def _complete(self, db_or_tr: Any, completed: TrackedActionCompleted[Any], now: float) -> Applied:
+        self._machinery.definition.check_result(completed.result)
+        pack_element(completed.id)
+        input = TrackedActionCompleted(completed.id, completed.result, _time_of(completed, now))
         return self._apply_once(db_or_tr, input, self._token_bytes(16), now)
 
     def _apply_once(self, db_or_tr: Any, input: Input, token: bytes, now: float) -> Applied:
@@ -442,6 +444,14 @@ class Layer:
     def stop_journal(self, db_or_tr: Any) -> None:
         """Switch the journal off, for all processes. A process with `journal=True` would switch it on again."""
         self._read(db_or_tr, self._machinery.journal.stop)
+
+
+def _time_of(input: Input, now: float) -> int:
+    """When an input came, in milliseconds since the epoch: as it says itself, or `now` (seconds) if it does not."""
+    if input.at is None:
+        return int(now * 1000)
+    check_time(input.at, f"the time of {type(input).__name__}, `at`,")
+    return input.at
 
 
 def _refuse_lanes(lanes: int) -> None:

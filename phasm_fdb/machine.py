@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from phasm_fdb.errors import MachineDefinitionError
+from phasm_fdb.errors import InputError, MachineDefinitionError, shown
 
 if TYPE_CHECKING:
     from phasm_fdb.actions import Actions
@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 P = TypeVar("P")
 R = TypeVar("R")
 
+#: Times are below this, some 285,000 years after the epoch: so a float holds each of them exactly.
+MAX_TIME_MS = 2**53
+
+
+def check_time(at: Any, what: str) -> None:
+    """Raise an InputError that names it as `what` unless this is a time in integer milliseconds since the epoch.
+
+    Nothing else will do: a timer is a key, and a float sorts behind all ints there, so it would never be due.
+    """
+    if type(at) is not int or not 0 <= at < MAX_TIME_MS:
+        raise InputError(
+            f"{what} is {shown(at)}, and must be integer milliseconds since the epoch, such as int(time.time() * 1000)"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Normal(Generic[P]):
@@ -26,8 +40,9 @@ class Normal(Generic[P]):
 
     Attributes:
         payload: a value of the machine's declared `Input`.
-        at: when it came, in integer milliseconds since the epoch; filled in from the layer's clock where None.
-            A machine reads time from here and nowhere else (PHASM's invariant 10).
+        at: when it came, in integer milliseconds since the epoch; filled in from the layer's clock where None, and
+            refused with an InputError where it is anything else. A machine reads time from here and nowhere else
+            (PHASM's invariant 10).
         request_id: the idempotency key that it came with, filled in by the layer.
     """
 
@@ -47,7 +62,7 @@ class TrackedActionCompleted(Generic[R]):
     Attributes:
         id: the action's id.
         result: a value of the machine's declared `TrackedResult`.
-        at: when it came, in integer milliseconds since the epoch.
+        at: when it came, in integer milliseconds since the epoch; as for `Normal`.
     """
 
     id: Any

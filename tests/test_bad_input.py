@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from phasm_fdb import (
     StateMachine,
     Subspace,
     Tracked,
+    TrackedActionCompleted,
     TransitionError,
     Untracked,
 )
@@ -23,6 +25,7 @@ from phasm_fdb.errors import ActionsFull, CodecError, DatabaseError
 from tests.machines import (
     Charged,
     Deposit,
+    Done,
     Job,
     NoteState,
     Pay,
@@ -66,6 +69,7 @@ class Emits(StateMachine):
     State = NoteState
     Input = Job
     TrackedAction = Run
+    TrackedResult = Done
     max_actions = 2
     Reply = int
 
@@ -85,7 +89,7 @@ class Emits(StateMachine):
         (Emits(Tracked(1, "run")), InputError, "TrackedAction of Emits: 'run' is not one of Run"),
         (Emits(Untracked(Run("a"))), InputError, "UntrackedAction of Emits is not declared"),
         (Emits(Run("a")), InputError, r"wrap it in Tracked\(id, action\) or Untracked\(action\)"),
-        (Emits(Tracked([1], Run("a"))), InputError, r"\[1\] cannot be the id"),
+        (Emits(Tracked([1], Run("a"))), InputError, r"id of an action: \[1\] cannot be a key"),
         (Emits(Tracked(object(), Run("a"))), CodecError, "cannot be a key"),
         (Emits(Tracked(1, Run("a"), ordering_key={})), CodecError, "cannot be a key"),
         (Emits(Tracked(1, Run("a")), Tracked(1, Run("b"))), DuplicateAction, "id 1 is pending already"),
@@ -108,6 +112,34 @@ def test_a_full_container_is_a_rejection_of_the_input() -> None:
 def test_a_request_id_that_is_no_key_is_named(db: Any, subspace: Subspace) -> None:
     with pytest.raises(CodecError, match="cannot be a key"):
         Layer(Wallet(), subspace).apply(db, Deposit("ann", 1), request_id={"a": 1})
+
+
+@pytest.mark.parametrize("at", [1.5e12, float("nan"), True, -1, 2**53])
+def test_an_inputs_time_is_integer_milliseconds(db: Any, subspace: Subspace, at: Any) -> None:
+    layer = Layer(Emits(Tracked(1, Run("a"), after=1)), subspace)
+    doors = [
+        lambda: layer.apply(db, Normal(Job("a"), at=at)),
+        lambda: layer.submit(db, Normal(Job("a"), at=at)),
+        lambda: asyncio.run(layer.call(db, Normal(Job("a"), at=at))),
+        lambda: layer.apply(db, TrackedActionCompleted(1, Done(), at=at)),
+    ]
+    for door in doors:
+        with pytest.raises(InputError, match=r"`at`, is .* integer milliseconds"):
+            door()
+    assert everything(db, subspace) == {}
+
+
+class Timed(Wallet):
+    def stf(self, state: Any, input: Any, actions: Any) -> Any:
+        super().stf(state, input, actions)
+        return input.at
+
+
+def test_a_completion_that_says_when_it_came_is_believed(db: Any, subspace: Subspace) -> None:
+    layer = Layer(Timed(), subspace)
+    layer.apply(db, Deposit("ann", 5))
+    layer.apply(db, Pay("ann", 5))
+    assert layer.apply(db, TrackedActionCompleted(1, Charged("c"), at=1_234)).reply == 1_234
 
 
 class NoStf(StateMachine):

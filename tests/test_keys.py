@@ -14,7 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasm_fdb.errors import CodecError, MachineDefinitionError
-from phasm_fdb.keys import KeyCodec, after_prefix, pack, pack_element, unpack, versionstamp_offset
+from phasm_fdb.keys import (
+    MAX_DEPTH,
+    KeyCodec,
+    after_prefix,
+    pack,
+    pack_element,
+    unpack,
+    unpack_element,
+    versionstamp_offset,
+)
 
 scalars = (
     st.none()
@@ -112,6 +121,60 @@ def test_stored_keys_of_another_type_are_named() -> None:
         KeyCodec(int, "m").unpack(pack(("a",)))
     with pytest.raises(CodecError, match="is not a key of type Slot"):
         KeyCodec(Slot, "m").unpack(pack((7, 30)))
+
+
+class Number(enum.Enum):
+    ONE = 1
+    ZERO = 0.0
+
+
+@dataclass(frozen=True)
+class Even:
+    number: int
+
+    def __post_init__(self) -> None:
+        if self.number % 2:
+            raise LookupError(f"{self.number} is odd")
+
+
+KEY_TYPES = (int, str, bool, float, UUID, Versionstamp, Number, Day, tuple[int, str], Slot, Even, int | None, Any)
+
+
+@given(st.sampled_from(KEY_TYPES), st.binary(max_size=20) | elements.map(lambda element: pack((element,))))
+def test_whatever_bytes_a_key_has_it_is_of_its_type_or_named(type_: Any, data: bytes) -> None:
+    codec: KeyCodec[Any] = KeyCodec(type_, "State.m")
+    try:
+        key = codec.unpack(data)
+    except CodecError as error:
+        assert "State.m" in str(error)
+    else:
+        codec.pack(key)
+
+
+@given(st.binary(max_size=20))
+def test_bytes_that_are_no_tuple_are_named(data: bytes) -> None:
+    for read in (unpack, unpack_element):
+        try:
+            read(data)
+        except CodecError as error:
+            assert "tuple" in str(error)
+
+
+def test_a_tuple_that_nests_too_deep_is_named_on_both_ways() -> None:
+    with pytest.raises(CodecError, match="no tuple of the tuple layer"):
+        unpack(b"\x05" * 10_000)
+    nested: Any = ()
+    for _ in range(MAX_DEPTH - 1):
+        nested = (nested,)
+    assert unpack(pack_element(nested)) == (nested,)
+    with pytest.raises(CodecError, match="100 deep at most"):
+        pack_element((nested,))
+
+
+@pytest.mark.parametrize("raw", [True, 1.0, False, 0])
+def test_what_python_takes_for_a_member_of_an_enum_is_none(raw: Any) -> None:
+    with pytest.raises(CodecError, match="is not a value of Number"):
+        KeyCodec(Number, "m").unpack(pack((raw,)))
 
 
 @pytest.mark.parametrize("type_", [list[int], dict[str, int], object, tuple[int, list[int]]])

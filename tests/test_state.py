@@ -300,3 +300,26 @@ def test_fields_are_inherited() -> None:
         extra = Counter()
 
     assert list(Larger.fields) == [*Box.fields, "extra"]
+
+
+class Scales(State):
+    weights = Map(int, float)
+    by_weight = Index(weights, float, lambda weight: weight)
+    seen = Map(Any, str)
+
+
+def test_keys_that_python_takes_for_equal_are_told_apart() -> None:
+    db = phasm_fdb.open("memory:")
+    tr = db.create_transaction()
+    state: Any = Scales.over(tr, SPACE)
+    state.weights[1] = 0.0
+    assert list(state.by_weight.keys(0.0)) == [1]
+    state.weights[1] = -0.0
+    assert list(state.by_weight.keys(0.0)) == []
+    assert list(state.by_weight.keys(-0.0)) == [1]
+    for key in (1, True, 1.0):
+        state.seen[key] = type(key).__name__
+    assert [state.seen[key] for key in (1, True, 1.0)] == ["int", "bool", "float"]
+    assert state.seen.get_many([True, True, "x"]) == {True: "bool"}
+    with pytest.raises(CodecError, match=r"Scales\.seen: True .* one by one"):
+        state.seen.get_many([1, True])

@@ -84,17 +84,21 @@ class Index(Field, Generic[I, K]):
 
     def update(self, space: Space, key: bytes, old: Any, new: Any) -> None:
         """Move the entry of a Map's packed key from the old value's place to the new one's."""
-        before = None if old is None else self.key(old)
-        after = None if new is None else self.key(new)
-        if before == after and type(before) is type(after):
+        before, after = self._packed(old), self._packed(new)
+        if before == after:
             return
         prefix = space.rows + self.packed_name
         if before is not None:
-            space.staged.clear(prefix + self.values.pack(before) + key)
+            space.staged.clear(prefix + before + key)
         if after is not None:
-            row = prefix + self.values.pack(after) + key
+            row = prefix + after + key
             check_key(row, self.where)
             put(space, row, b"", versionstamp_offset(row, len(row) - len(key)))
+
+    def _packed(self, value: Any) -> bytes | None:
+        """The indexed value of a Map's value, packed: so two that Python takes for equal are told apart."""
+        indexed = None if value is None else self.key(value)
+        return None if indexed is None else self.values.pack(indexed)
 
     if TYPE_CHECKING:
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from phasm_fdb.errors import CodecError, shown
 from phasm_fdb.fields.cells import Cells, incomplete_at
 from phasm_fdb.fields.field import Accessor, Field
 from phasm_fdb.keys import KeyCodec, after_prefix
@@ -37,7 +38,7 @@ class MapAccessor(Accessor, Generic[K, V]):
 
     def get_many(self, keys: Iterable[K]) -> dict[K, V]:
         """The values of those keys that are there; all are read at once, which takes the time of one read."""
-        wanted = {key: self._row(key) for key in keys}
+        wanted = self._rows(keys)
         found = zip(wanted.items(), self._staged.read_many(wanted.values()), strict=True)
         return {key: self._field.cells.decode(self._space, row, data) for (key, row), data in found if data is not None}
 
@@ -130,6 +131,18 @@ class MapAccessor(Accessor, Generic[K, V]):
             for row, _ in list(self._staged.rows(begin, end)):
                 self._reindex(row, None, None)
         self._field.cells.clear_range(self._space, begin, end)
+
+    def _rows(self, keys: Iterable[K]) -> dict[K, bytes]:
+        """The row of each key; raises a CodecError if two are one in a dict, as 1, True and 1.0 are, but not here."""
+        wanted: dict[K, bytes] = {}
+        for key in keys:
+            row = self._row(key)
+            if wanted.setdefault(key, row) != row:
+                raise CodecError(
+                    f"{self._field.where}: {shown(key)} and another key of this `get_many` are two keys here, and one "
+                    "in the dict that it returns: ask for them one by one"
+                )
+        return wanted
 
     def _row(self, key: K) -> bytes:
         return self._prefix + self._field.keys.pack(key)  # type: ignore[no-any-return]
