@@ -6,11 +6,21 @@ Nothing here imports `fdb.impl`, which needs the C library: an object of the bin
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Generator
-from typing import Any
+from typing import Any, NoReturn
 
-from phasm_fdb.errors import FDBError
+from phasm_fdb.errors import DatabaseError, FDBError
+
+#: The functions of the C library without which nothing can be asked, or waited for.
+ASKING = (
+    "fdb_create_database",
+    "fdb_database_create_transaction",
+    "fdb_tenant_create_transaction",
+    "fdb_future_block_until_ready",
+    "fdb_future_set_callback",
+)
 
 
 def loaded() -> Any | None:
@@ -71,3 +81,28 @@ def _await(future: Any) -> Generator[Any, None, Any]:
     from phasm_fdb.database.aio import settled
 
     return settled(future).__await__()
+
+
+def _refuse_after_fork() -> None:
+    """In a forked child, let all use of a client that the parent has started fail at once.
+
+    The network thread stays in the parent: whoever waits for a future here would wait for ever. A client that was not
+    started yet is started by the first `open`, as in any process.
+    """
+    binding = loaded()
+    if binding is None or getattr(binding, "_network_thread", None) is None:
+        return
+    for name in ASKING:
+        setattr(binding._capi, name, _refuse)
+    binding._capi.fdb_stop_network = lambda: 0  # called at exit; there is no thread to stop
+
+
+def _refuse(*_: object) -> NoReturn:
+    raise DatabaseError(
+        "this process was forked from one that had opened a FoundationDB cluster, and the client's network thread has "
+        "stayed there, so nothing would ever be answered here: open the cluster after the fork, in the child alone, or "
+        "start the process by 'spawn' or 'forkserver'"
+    )
+
+
+os.register_at_fork(after_in_child=_refuse_after_fork)

@@ -9,7 +9,6 @@ special case, and the window of five seconds is enforced by a clock and by what 
 from __future__ import annotations
 
 import random as random_module
-import threading
 import time
 from collections.abc import Callable
 from os import PathLike
@@ -20,7 +19,8 @@ from phasm_fdb.embedded import sqlite_format
 from phasm_fdb.embedded.commit_queue import CommitQueue
 from phasm_fdb.embedded.database import Database
 from phasm_fdb.embedded.sqlite_commit import GroupWriter
-from phasm_fdb.embedded.sqlite_connections import Connections, Synchronous, is_open_here
+from phasm_fdb.embedded.sqlite_connections import Connections, Synchronous, is_open_here, require_not_inherited
+from phasm_fdb.embedded.sqlite_fork import forks
 from phasm_fdb.embedded.sqlite_reader import Reader
 from phasm_fdb.embedded.sqlite_snapshot import TRANSACTION_TOO_OLD, SqliteSnapshot
 from phasm_fdb.embedded.sqlite_watch import POLL_SECONDS, SqliteWatch, Watches
@@ -43,9 +43,6 @@ _PLACE = """
         (SELECT min(version) FROM history WHERE version > ?)
     FROM history
 """
-
-_opening = threading.Lock()
-"""Held from the look at whether this process has a file open until it has: see `is_open_here`."""
 
 
 class SqliteStore:
@@ -172,7 +169,8 @@ def _open_file(
     path: Path, synchronous: Synchronous, check: bool, wall_clock: Callable[[], float]
 ) -> tuple[Connections, float]:
     """The connections to a file that was checked, and the time from which its versions are counted."""
-    with _opening:
+    with forks.opening:
+        require_not_inherited(path)
         if not is_open_here(path):
             if not path.exists():
                 sqlite_format.create(path, wall_clock())

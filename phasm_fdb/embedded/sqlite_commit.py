@@ -192,8 +192,10 @@ class GroupWriter:
         (https://sqlite.org/wal.html#walresetbug). So one connection holds the write lock, which keeps every
         process from that, while another one checkpoints. It waits for no reader.
         """
+        other = self._connections.take_another()
+        if other is None:
+            return
         self._pages_logged = 0
-        other = self._connections.take()
         try:
             with contextlib.suppress(sqlite3.Error):  # the commit is done, and a later one tries again
                 self._begin(connection, may_wait=True)

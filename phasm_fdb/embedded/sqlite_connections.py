@@ -8,13 +8,17 @@ given back last is taken first, so a single thread reads and writes through one 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import sqlite3
+import threading
+import time
 import weakref
 from pathlib import Path
 from typing import Literal
 
 from phasm_fdb.embedded.sqlite_errors import missing_file, read_error
+from phasm_fdb.embedded.sqlite_fork import Identity, forks
 from phasm_fdb.embedded.sqlite_format import companions
 from phasm_fdb.errors import DatabaseError
 
@@ -29,9 +33,8 @@ OPEN_SECONDS = 5.0
 CACHE_KIB = 16 * 1024
 CACHED_STATEMENTS = 64
 
-_open: weakref.WeakSet[Connections] = weakref.WeakSet()
-_abandoned: list[sqlite3.Connection] = []
-"""Connections inherited by a forked child. Closing one there could drop locks that the parent relies on."""
+SUSPEND_PAUSE_SECONDS = 0.0005
+"""How often a fork looks whether the connections that it waits for have been given back."""
 
 
 class Connections:
@@ -41,14 +44,18 @@ class Connections:
         self.path = path
         self._synchronous = synchronous
         self._idle: list[sqlite3.Connection] = []
+        self._all: set[object] = set()
+        """Those that are open: idle, or taken by somebody; and a token for one that is being made."""
+        self._making = threading.RLock()
+        """Held while a connection is made, and from before a fork until after it."""
         self._unusable = ""
         self._identity = _identity(path)
         # Whoever forgets to close the database should not be told by a ResourceWarning of each connection.
-        self._finalizer = weakref.finalize(self, _close_all, self._idle)
-        _open.add(self)
+        self._finalizer = weakref.finalize(self, _close_all, self._idle, self._all)
+        forks.add(self)
 
     def take(self) -> sqlite3.Connection:
-        """A connection that nobody else has, with no transaction open.
+        """A connection that nobody else has, with no transaction open; the caller must not have one already.
 
         Raises:
             DatabaseError: the database was closed, or this process was forked from the one that opened it.
@@ -59,24 +66,41 @@ class Connections:
             return self._idle.pop()
         except IndexError:
             pass
+        with self._making:
+            return self._make()
+
+    def take_another(self) -> sqlite3.Connection | None:
+        """A second connection for a caller who has one; None while the process is about to fork.
+
+        The fork waits for the first one, so the caller must not wait for the end of the fork.
+        """
+        with contextlib.suppress(IndexError):
+            return self._idle.pop()
+        if not self._making.acquire(blocking=False):
+            return None
         try:
-            return self._connect()
-        except sqlite3.Error as error:
-            raise read_error(error, self.path) from error
+            return self._make()
+        finally:
+            self._making.release()
 
     def give(self, connection: sqlite3.Connection) -> None:
         """Take back a connection; one in which a transaction is still open, or came too late, is closed."""
         if connection.in_transaction or self._unusable:
-            connection.close()
+            _close_all([connection], self._all)
         else:
             self._idle.append(connection)
             if self._unusable:  # closed in between
-                _close_all(self._idle)
+                _close_all(self._idle, self._all)
 
     @property
     def usable(self) -> bool:
         """False once the database was closed, and in a process that was forked from the one that opened it."""
         return not self._unusable
+
+    @property
+    def is_open(self) -> bool:
+        """Whether SQLite has the file open, or may open it any time."""
+        return self.usable or bool(self._all)
 
     def require_usable(self) -> None:
         """Raises what `take` would raise, for who has to wait for something before taking one."""
@@ -106,9 +130,59 @@ class Connections:
         self._unusable = f"the database {self.path} is closed"
         self._finalizer()
 
+    def suspend(self, deadline: float) -> None:
+        """Close all connections before a fork; see `sqlite_fork.Pool`."""
+        if not self._making.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            return
+        taken: list[sqlite3.Connection] = []
+        while len(taken) < len(self._all):
+            try:
+                taken.append(self._idle.pop())
+                continue
+            except IndexError:
+                pass
+            if time.monotonic() >= deadline:
+                self._idle += taken
+                return
+            time.sleep(SUSPEND_PAUSE_SECONDS)
+        _close_all(taken, self._all)
+
+    def resume(self) -> None:
+        """Make connections again after a fork."""
+        with contextlib.suppress(RuntimeError):  # the fork did not get the lock in time
+            self._making.release()
+
+    def abandon(self) -> Identity | None:
+        """Refuse all use in a forked child, and leak what is open: to close it there could hang, or harm the parent."""
+        self._unusable = (
+            f"the database {self.path} was opened before this process was forked, and belongs to its parent; open it "
+            "again in the child"
+        )
+        self._finalizer.detach()
+        for left in self._all:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(left))
+        return self._identity if self._all else None
+
+    def _make(self) -> sqlite3.Connection:
+        token = object()
+        self._all.add(token)
+        try:
+            connection = self._connect()
+            self._all.add(connection)
+            try:
+                self._set_up(connection)
+            except sqlite3.Error:
+                _close_all([connection], self._all)
+                raise
+            return connection
+        except sqlite3.Error as error:
+            raise read_error(error, self.path) from error
+        finally:
+            self._all.discard(token)
+
     def _connect(self) -> sqlite3.Connection:
         # mode=rw: a file that was deleted is an error, not a new database.
-        connection = sqlite3.connect(
+        return sqlite3.connect(
             f"{self.path.as_uri()}?mode=rw",
             uri=True,
             timeout=OPEN_SECONDS,
@@ -116,6 +190,8 @@ class Connections:
             check_same_thread=False,
             cached_statements=CACHED_STATEMENTS,
         )
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
         for setting in (
             f"synchronous = {self._synchronous}",
             f"cache_size = -{CACHE_KIB}",
@@ -124,16 +200,6 @@ class Connections:
             "busy_timeout = 0",  # who may wait, and for how long, is decided call by call
         ):
             connection.execute(f"PRAGMA {setting}")
-        return connection
-
-    def _abandon(self) -> None:
-        self._unusable = (
-            f"the database {self.path} was opened before this process was forked: SQLite does not survive a "
-            "fork; open it again in the child"
-        )
-        self._finalizer.detach()
-        _abandoned.extend(self._idle)
-        self._idle.clear()
 
 
 def is_open_here(path: Path) -> bool:
@@ -143,10 +209,24 @@ def is_open_here(path: Path) -> bool:
     all of the process's locks on it (https://sqlite.org/howtocorrupt.html, section 2.2).
     """
     identity = _identity(path)
-    return any(connections.usable and connections._identity == identity for connections in list(_open))
+    return any(pool.is_open and pool._identity == identity for pool in forks.pools() if isinstance(pool, Connections))
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def require_not_inherited(path: Path) -> None:
+    """Refuse a file to which this process has inherited connections of its parent, with their locks.
+
+    Raises:
+        DatabaseError: it has.
+    """
+    if _identity(path) in forks.inherited:
+        raise DatabaseError(
+            f"cannot open {path}: it was in use in the parent when this process was forked, and SQLite would rely on "
+            "locks that only the parent holds: close it before the fork, or start the process by 'spawn' or "
+            "'forkserver'"
+        )
+
+
+def _identity(path: Path) -> Identity | None:
     """What stays the same while a file exists under its name; None where there is no file."""
     try:
         found = os.stat(path)  # noqa: PTH116 - every snapshot asks, and Path.stat costs a microsecond more
@@ -155,15 +235,9 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _close_all(connections: list[sqlite3.Connection]) -> None:
+def _close_all(connections: list[sqlite3.Connection], open_: set[object]) -> None:
     while connections:
+        connection = connections.pop()
         with contextlib.suppress(sqlite3.Error):
-            connections.pop().close()
-
-
-def _abandon_all() -> None:
-    for connections in list(_open):
-        connections._abandon()
-
-
-os.register_at_fork(after_in_child=_abandon_all)
+            connection.close()
+        open_.discard(connection)

@@ -79,6 +79,8 @@ class Watches:
 
     def remove(self, watch: SqliteWatch) -> bool:
         """Forget a watch; False when it has fired, or was removed before."""
+        if not self._connections.usable:
+            return False  # closed, which has fired them all; or a forked child, where a thread of old may have the lock
         with self._lock:
             same_key = self._watched.get(watch.key, {})
             if watch not in same_key:

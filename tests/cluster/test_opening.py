@@ -13,6 +13,7 @@ import pytest
 import phasm_fdb
 from phasm_fdb import DatabaseError, FDBError, Layer, transactional
 from phasm_fdb.database.transactional import run
+from tests.forking import Child
 from tests.machines import Charged, Deposit, Pay, Wallet
 
 pytestmark = pytest.mark.cluster
@@ -55,6 +56,30 @@ def test_what_the_application_has_opened_itself_goes_into_every_method(cluster_f
 def test_the_file_may_come_from_the_environment(cluster_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FDB_CLUSTER_FILE", cluster_file)
     assert run(phasm_fdb.open("fdb:"), lambda tr: tr.get_read_version().wait()) > 0
+
+
+def test_a_forked_child_is_refused_at_once(db: Any, subspace: Any, cluster_file: str) -> None:
+    wallets = Layer(Wallet(), subspace)
+    wallets.apply(db, Deposit("ann", 500))
+    open_transaction = db.create_transaction()
+
+    def refused(call: Any) -> str:
+        with pytest.raises(DatabaseError) as caught:
+            call()
+        return str(caught.value)
+
+    def work(child: Child) -> list[str]:
+        calls = [
+            lambda: wallets.apply(db, Deposit("ann", 1)),
+            lambda: open_transaction[b"key"].present(),
+            lambda: phasm_fdb.open(f"fdb:{cluster_file}"),
+        ]
+        return [refused(call) for call in calls]
+
+    messages = Child(work).end()
+    assert len(messages) == 3
+    assert all("network thread has stayed there" in message for message in messages)
+    assert wallets.view(db).balance["ann"] == 500
 
 
 @pytest.mark.parametrize("code", [1020, 1021])

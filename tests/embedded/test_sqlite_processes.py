@@ -1,4 +1,4 @@
-"""Several processes on one SQLite file: conflicts, watches, locks, a fork, and a file that is taken away.
+"""Several processes on one SQLite file: conflicts, watches, locks, and a file that is taken away.
 
 Two stores opened on one file share nothing but the file, as two processes do.
 """
@@ -6,14 +6,11 @@ Two stores opened on one file share nothing but the file, as two processes do.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import sqlite3
 import subprocess
 import sys
 import threading
-import warnings
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -299,38 +296,6 @@ def test_a_closed_database_says_so(path: Path, clock: ManualClock) -> None:
     for call in (lambda: snapshot.get(b"a"), lambda: put(store, a=b"1")):
         with pytest.raises(DatabaseError, match="is closed"):
             call()
-
-
-def _use_after_fork(store: SqliteStore, answer: Connection) -> None:
-    """What a forked child gets from the database that its parent opened; leaves without any clean-up."""
-    messages = []
-    for call in (lambda: contents(store), lambda: put(store, a=b"2"), lambda: store.watch(b"a", None, print)):
-        try:
-            call()
-        except DatabaseError as error:
-            messages.append(str(error))
-    answer.send(messages)
-    os._exit(0)
-
-
-def test_a_fork_has_to_open_the_file_itself(stores: tuple[SqliteStore, SqliteStore]) -> None:
-    mine, _ = stores
-    put(mine, a=b"1")
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork while threads run; here none is at work
-        child = os.fork()
-    if child == 0:
-        _use_after_fork(mine, sender)
-    assert receiver.poll(PATIENCE_SECONDS)
-    messages = receiver.recv()
-    os.waitpid(child, 0)
-    receiver.close()
-    sender.close()
-    assert len(messages) == 3
-    assert all("opened before this process was forked" in message for message in messages)
-    put(mine, b=b"still works in the parent")
-    assert contents(mine) == {b"a": b"1", b"b": b"still works in the parent"}
 
 
 def test_an_open_transaction_does_not_keep_the_log_from_starting_over(
