@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable
 
@@ -15,7 +16,7 @@ from phasm_fdb.runtime.failing import cause_of
 from phasm_fdb.runtime.lane import Lane
 from phasm_fdb.runtime.lanes import Lanes
 from phasm_fdb.runtime.settler import TOO_LARGE
-from phasm_fdb.runtime.tasks import Tasks
+from phasm_fdb.runtime.supervisor import Supervisor
 from phasm_fdb.runtime.telemetry import Telemetry
 from phasm_fdb.runtime.transacting import Transactor
 from phasm_fdb.runtime.untracked import UntrackedQueue
@@ -25,7 +26,6 @@ logger = logging.getLogger("phasm_fdb.worker")
 
 LARGEST_BATCH = 1_000
 LANES_AT_ONCE = 8
-PAUSE_SECONDS = 1.0
 
 
 class Applier:
@@ -38,7 +38,7 @@ class Applier:
         capabilities: Capabilities,
         lanes: Lanes,
         untracked: UntrackedQueue,
-        tasks: Tasks,
+        supervisor: Supervisor,
         telemetry: Telemetry,
         clock: Callable[[], float],
     ) -> None:
@@ -47,7 +47,7 @@ class Applier:
         self._capabilities = capabilities
         self._lanes = lanes
         self._untracked = untracked
-        self._tasks = tasks
+        self._supervisor = supervisor
         self._telemetry = telemetry
         self._clock = clock
         self._turns = asyncio.Semaphore(LANES_AT_ONCE)
@@ -55,18 +55,21 @@ class Applier:
     def begin(self, lane: Lane) -> None:
         """Apply the inputs of a lane until there are none left."""
         lane.has_inputs = False
-        lane.applying = self._tasks.spawn(self._apply(lane), f"inputs of lane {lane.lease.lane}")
+        work = functools.partial(self._apply, lane)
+        lane.applying = self._supervisor.keep(f"applying the inputs of lane {lane.lease.lane}", work)
+        lane.applying.add_done_callback(functools.partial(self._ended, lane))
+
+    def _ended(self, lane: Lane, _task: asyncio.Task[None]) -> None:
+        lane.applying = None
+        self._lanes.tell()
 
     async def _apply(self, lane: Lane) -> None:
         try:
             async with self._turns:
                 await self._apply_all(lane)
         except StaleLease:
-            lane.applying = None
-            self._lanes.lost(lane.lease.lane)
-        finally:
-            lane.applying = None
-            self._lanes.tell()
+            if self._lanes.of(lane.lease) is lane:
+                self._lanes.lost(lane.lease.lane)
 
     async def _apply_all(self, lane: Lane) -> None:
         size = BatchSize(LARGEST_BATCH)
@@ -77,21 +80,18 @@ class Applier:
                         apply_batch, self._machinery, self._capabilities, lane.lease, size.now, self._clock()
                     )
             except Exception as error:
-                if error_code(error) is None:
+                if error_code(error) not in TOO_LARGE:
                     raise
-                await self._not_applied(lane, size, error)
+                await self._too_large(lane, size, error)
                 continue
             size.went_through(batch.taken, attempts)
             self._after(lane, batch)
             if not batch.more:
                 return
 
-    async def _not_applied(self, lane: Lane, size: BatchSize, error: Exception) -> None:
-        """The database refused a batch for good: make smaller ones; an input too large by itself is given up."""
-        if error_code(error) not in TOO_LARGE:
-            logger.warning("inputs could not be applied, trying again: %r", error, extra={"lane": lane.lease.lane})
-            await asyncio.sleep(PAUSE_SECONDS)
-        elif not size.failed():
+    async def _too_large(self, lane: Lane, size: BatchSize, error: Exception) -> None:
+        """Make smaller batches; an input that is too large by itself is given up."""
+        if not size.failed():
             now = self._clock()
             await self._transact(bury_first, self._machinery, self._capabilities, lane.lease, cause_of(error), now)
             self._telemetry.count("dead_letters")

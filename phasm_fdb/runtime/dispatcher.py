@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from phasm_fdb.database.transactional import error_code
 from phasm_fdb.errors import StaleLease
 from phasm_fdb.runtime.applier import Applier
 from phasm_fdb.runtime.calling import Caller
@@ -23,18 +21,15 @@ from phasm_fdb.runtime.loading import read_pages, take_page
 from phasm_fdb.runtime.settler import Settler
 from phasm_fdb.runtime.settling import Ending
 from phasm_fdb.runtime.starting import Started, start
-from phasm_fdb.runtime.tasks import Tasks
+from phasm_fdb.runtime.supervisor import Supervisor
 from phasm_fdb.runtime.telemetry import Telemetry
 from phasm_fdb.runtime.transacting import Transactor
 from phasm_fdb.runtime.work import Work
 from phasm_fdb.transition import Machinery
 
-logger = logging.getLogger("phasm_fdb.worker")
-
 #: Nothing more is started while so many ended attempts wait to be recorded.
 MOST_UNSETTLED = 1_000
 LANES_A_LOOK = 50
-PAUSE_SECONDS = 1.0
 
 
 class WorkerLost(Exception):
@@ -59,7 +54,7 @@ class Dispatcher:
         settler: Settler,
         applier: Applier,
         caller: Caller,
-        tasks: Tasks,
+        supervisor: Supervisor,
         telemetry: Telemetry,
         *,
         now_ms: Callable[[], int],
@@ -75,7 +70,7 @@ class Dispatcher:
         self._settler = settler
         self._applier = applier
         self._caller = caller
-        self._tasks = tasks
+        self._supervisor = supervisor
         self._telemetry = telemetry
         self._now_ms = now_ms
         self._chance = chance
@@ -88,17 +83,10 @@ class Dispatcher:
         self.is_stopped = False
 
     async def run(self) -> None:
-        """Dispatch until cancelled."""
+        """Dispatch until cancelled; begun again, it goes on where it was."""
         while True:
             self._lanes.wake.clear()
-            try:
-                busy = self._keeper.is_good and not self.is_stopped and await self._round()
-            except Exception as error:
-                if error_code(error) is None:
-                    raise
-                logger.warning("looking for work failed, trying again: %r", error)
-                await asyncio.sleep(PAUSE_SECONDS)
-                continue
+            busy = self._keeper.is_good and not self.is_stopped and await self._round()
             if not busy:
                 await self._sleep()
 
@@ -242,11 +230,12 @@ class Dispatcher:
             for work in reversed(works):
                 self._put_back(work)
         self._telemetry.count("actions.started", len(started.running))
-        for work in started.running:
+        for work, progress, slot in started.running:
+            work.progress, work.slot = progress, slot
             lane = self._lanes.of(work.lease)
             if lane is not None:
                 self._running += 1
-                task = self._tasks.spawn(self._work_on(work), f"{work.tag} of lane {work.lane}")
+                task = self._supervisor.spawn(self._work_on(work), f"{work.tag} of lane {work.lane}")
                 task.add_done_callback(self._ended)  # not in the task: one that is cancelled at once never begins
                 lane.running[work] = task
 

@@ -54,10 +54,18 @@ def is_ours(error: BaseException) -> bool:
 
 
 def cause_of(error: BaseException) -> str:
-    """An error in one line."""
-    text = str(error)
+    """An error in words that can be stored, whatever its own text is."""
     name = type(error).__name__
-    return f"{name}: {text}"[:MAX_CAUSE] if text else name
+    try:
+        text = str(error)
+    except Exception as second:
+        text = f"its text cannot be had: {type(second).__name__}"
+    return storable_text(f"{name}: {text}" if text else name, MAX_CAUSE)
+
+
+def storable_text(text: str, most: int) -> str:
+    """A text as it can be stored: without lone surrogates, and no longer than `most` characters."""
+    return text[:most].encode("utf-8", "backslashreplace").decode()[:most]
 
 
 def fail(

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from phasm_fdb import resizing
-from phasm_fdb.database.transactional import error_code
 from phasm_fdb.runtime import membership
 from phasm_fdb.runtime.lease import Lease
 from phasm_fdb.runtime.membership import Evicted, Presence, Survey
@@ -67,7 +66,8 @@ class Keeper:
         self._telemetry = telemetry
         self._observer = Observer(lease_seconds)
         self._good_until = float("-inf")
-        self.session = b""
+        self._is_in = False
+        self.session = session()
         self.leaving = False
 
     @property
@@ -76,40 +76,41 @@ class Keeper:
         return asyncio.get_running_loop().time() < self._good_until
 
     async def run(self) -> None:
-        """Keep the membership until cancelled.
+        """Keep the membership until cancelled; begun again, it goes on where it was.
 
         Raises:
             KeyspaceError: the layer was upgraded beyond this worker's code.
         """
-        await self._enter()
         while True:
             try:
+                if not self._is_in:
+                    await self._enter()
                 await self._round()
             except Evicted:
-                await self._start_anew()
-                continue
-            except Exception as error:
-                if error_code(error) is None:
-                    raise
-                logger.warning("no heartbeat: %r", error, extra=self._fields())
-            await asyncio.sleep(self._lease_seconds / BEATS_PER_LEASE)
+                self._start_anew()
+            else:
+                await asyncio.sleep(self._lease_seconds / BEATS_PER_LEASE)
 
     async def leave(self) -> None:
-        """Give back all that is held, at once."""
+        """Give back all that is held, at once; not if others may have judged this worker dead, and need not be told."""
+        if not self.is_good:
+            return
         leases = list(self._holder.held().values())
         await self._transact(membership.leave, self._machinery.keyspace, self.session, leases)
 
     async def _enter(self) -> None:
-        self.session = self._new_session()
         begun = asyncio.get_running_loop().time()
         await self._transact(membership.enter, self._machinery, self.session, self._presence)
         self._good_until = begun + self._lease_seconds
+        self._is_in = True
 
-    async def _start_anew(self) -> None:
+    def _start_anew(self) -> None:
+        """Give up what was held under the old session, and go on under another."""
         logger.warning("judged dead by another worker, starting anew", extra=self._fields())
         for lane in list(self._holder.held()):
             self._holder.lost(lane)
-        await self._enter()
+        self._is_in = False
+        self.session = self._new_session()
 
     async def _round(self) -> None:
         """One heartbeat, and what follows from what was seen."""

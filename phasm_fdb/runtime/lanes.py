@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from phasm_fdb.database.transactional import error_code
 from phasm_fdb.errors import StaleLease
 from phasm_fdb.runtime.capabilities import Capabilities
 from phasm_fdb.runtime.lane import Lane
 from phasm_fdb.runtime.lease import Lease
 from phasm_fdb.runtime.membership import Presence, Survey, hand_over
+from phasm_fdb.runtime.supervisor import Supervisor
 from phasm_fdb.runtime.takeover import take_over
-from phasm_fdb.runtime.tasks import Tasks
 from phasm_fdb.runtime.transacting import Transactor
 from phasm_fdb.transition import Machinery
 
@@ -22,7 +22,6 @@ logger = logging.getLogger("phasm_fdb.worker")
 
 #: For how many lease times a lane that could not be emptied is not chosen to be handed over again.
 RELUCTANCE = 10
-PAUSE_SECONDS = 1.0
 
 
 class Lanes:
@@ -38,7 +37,7 @@ class Lanes:
         machinery: Machinery,
         transact: Transactor,
         capabilities: Capabilities,
-        tasks: Tasks,
+        supervisor: Supervisor,
         now_ms: Callable[[], int],
         lease_seconds: float,
         name: str,
@@ -46,7 +45,7 @@ class Lanes:
         self._machinery = machinery
         self._transact = transact
         self._capabilities = capabilities
-        self._tasks = tasks
+        self._supervisor = supervisor
         self._now_ms = now_ms
         self._lease_seconds = lease_seconds
         self._name = name
@@ -90,13 +89,18 @@ class Lanes:
             capabilities = self._capabilities
             lane = Lane(lease, self._machinery.keyspace, capabilities.is_limited, capabilities.knows)
             self._lanes[lease.lane] = lane
-            self._tasks.spawn(self._open(lane), f"{self._name} takes lane {lease.lane}")
+            self._supervisor.keep(f"taking lane {lease.lane} over", functools.partial(self._open, lane))
 
     def lost(self, lane: int) -> None:
         gone = self._lanes.pop(lane, None)
         if gone is not None:
             gone.close()
             self.tell()
+
+    def _drop(self, lane: Lane) -> None:
+        """Stop what is done for a lane that is held no more, unless it is held anew since."""
+        if self.of(lane.lease) is lane:
+            self.lost(lane.lease.lane)
 
     def give_back(self, count: int, survey: Survey) -> None:
         now = asyncio.get_running_loop().time()
@@ -112,22 +116,17 @@ class Lanes:
 
     async def _open(self, lane: Lane) -> None:
         """Resolve what is in doubt, and begin."""
-        while self.of(lane.lease) is lane:
-            try:
-                doubtful = await self._transact(take_over, self._machinery, lane.lease, self._now_ms())
-            except StaleLease:
-                self.lost(lane.lease.lane)
-            except Exception as error:
-                if error_code(error) is None:
-                    raise
-                logger.warning("lane %d could not be taken over, trying again: %r", lane.lease.lane, error)
-                await asyncio.sleep(PAUSE_SECONDS)
-            else:
-                if doubtful:
-                    logger.info("%d actions were in doubt", doubtful, extra=self._fields(lane))
-                lane.is_open = True
-                self.tell()
-                return
+        if self.of(lane.lease) is not lane:
+            return
+        try:
+            doubtful = await self._transact(take_over, self._machinery, lane.lease, self._now_ms())
+        except StaleLease:
+            self._drop(lane)
+            return
+        if doubtful:
+            logger.info("%d actions were in doubt", doubtful, extra=self._fields(lane))
+        lane.is_open = True
+        self.tell()
 
     # ---------------------------------------------------------------------------------------- handing over
 
@@ -157,18 +156,17 @@ class Lanes:
 
     def _drain(self, lane: Lane, heir: bytes | None, now: float) -> None:
         lane.draining_since, lane.heir = now, heir
-        self._tasks.spawn(self._hand_over(lane), f"{self._name} hands over lane {lane.lease.lane}")
+        self._supervisor.keep(f"handing lane {lane.lease.lane} over", functools.partial(self._hand_over, lane))
 
     async def _hand_over(self, lane: Lane) -> None:
         """Wait until nothing of the lane is in the works, and give it away."""
-        while not lane.is_idle:
+        while lane.draining_since is not None and self.of(lane.lease) is lane:
+            if lane.is_idle:
+                await self._transact(hand_over, self._machinery.keyspace, lane.lease, lane.heir)
+                self._drop(lane)
+                return
             self.changed.clear()
             await self.changed.wait()
-            if lane.draining_since is None or self.of(lane.lease) is not lane:
-                return
-        await self._transact(hand_over, self._machinery.keyspace, lane.lease, lane.heir)
-        if self.of(lane.lease) is lane:
-            self.lost(lane.lease.lane)
 
     def _reconsider(self, lane: Lane, now: float) -> None:
         """Keep a lane that cannot be emptied in time: those behind a slow action should not have to wait for it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -22,7 +23,6 @@ from phasm_fdb.transition import Machinery
 logger = logging.getLogger("phasm_fdb.worker")
 
 LARGEST_BATCH = 256
-PAUSE_SECONDS = 1.0
 
 #: transaction_too_large, key_too_large, value_too_large: the same writes never fit.
 TOO_LARGE = frozenset({2101, 2102, 2103})
@@ -73,34 +73,35 @@ class Settler:
         self._filled.set()
 
     async def run(self) -> None:
-        """Settle what comes, until cancelled."""
+        """Settle what comes, until cancelled; begun again, it goes on with what it could not settle."""
         while True:
             self._filled.clear()
             if not self._queue:
                 await self._filled.wait()
-            batch = [self._queue.popleft() for _ in range(min(self._size.now, len(self._queue)))]
+            batch = list(itertools.islice(self._queue, self._size.now))
             try:
                 settled, attempts = await self._transact.counted(settle, self._machinery, batch, self._now_ms())
             except Exception as error:
-                if error_code(error) is None:
+                if error_code(error) not in TOO_LARGE:
                     raise
-                await self._not_settled(batch, error)
+                self._too_large(batch, error)
                 continue
+            for _ in batch:
+                self._queue.popleft()
             self._size.went_through(len(batch), attempts)
             for ending, one in zip(batch, settled, strict=True):
                 self._after(ending, one)
             self._lanes.tell()
 
-    async def _not_settled(self, batch: list[Ending], error: Exception) -> None:
-        """The database refused a batch for good: try again with smaller ones, or later."""
-        if len(batch) == 1 and error_code(error) in TOO_LARGE:
-            # First as a failed attempt, by its policy; if what that leads to is too large again, to the dead letters.
+    def _too_large(self, batch: list[Ending], error: Exception) -> None:
+        """Make smaller batches from now on; what is too large by itself counts as a failed attempt.
+
+        That goes by its policy first; if what it leads to is too large again, to the dead letters.
+        """
+        self._size.failed()
+        if len(batch) == 1:
             retry = GIVE_UP if isinstance(batch[0].error, ResultTooLarge) else batch[0].retry
-            batch = [replace(batch[0], retry=retry, result=None, error=ResultTooLarge(str(error)))]
-        self._queue.extendleft(reversed(batch))
-        if error_code(error) not in TOO_LARGE or not self._size.failed():
-            logger.warning("results could not be recorded, trying again: %r", error)
-            await asyncio.sleep(PAUSE_SECONDS)
+            self._queue[0] = replace(batch[0], retry=retry, result=None, error=ResultTooLarge(str(error)))
 
     def _after(self, ending: Ending, settled: Settled) -> None:
         """Let what was settled take effect in memory."""

@@ -22,7 +22,8 @@ class Started:
     """What became of the works that were to be started.
 
     Attributes:
-        running: their start is noted: call the handlers.
+        running: their start is noted, as progress that counts one more attempt; with the row of the slot that each
+            takes, if any: call the handlers.
         gone: cancelled since they were read.
         stale: their lane is lost.
         unreadable: their content does not decode, and why.
@@ -30,7 +31,7 @@ class Started:
         denied: at the limit of their type, and in how many seconds to try again, by type.
     """
 
-    running: list[Work] = field(default_factory=list)
+    running: list[tuple[Work, Progress, bytes | None]] = field(default_factory=list)
     gone: list[Work] = field(default_factory=list)
     stale: list[Work] = field(default_factory=list)
     unreadable: list[tuple[Work, CodecError]] = field(default_factory=list)
@@ -46,7 +47,10 @@ def start(
     now_ms: int,
     tr: Any,
 ) -> Started:
-    """Note, in one transaction, that these works run from now on; the caller commits it and then calls the handlers."""
+    """Note, in one transaction, that these works run from now on; the caller commits it and then calls the handlers.
+
+    What is known of the works is left as it is until then: the transaction may run again, or not be committed at all.
+    """
     keys = machinery.keyspace
     staged = Staged(tr)
     started = Started()
@@ -65,10 +69,9 @@ def start(
     for tag, same_type in wanted.items():
         permits = _permits(capabilities, limiter, tr, staged, tag, same_type)
         for index, work in enumerate(same_type[: permits.count]):
-            work.slot = permits.slots[index] if permits.slots else None
-            work.progress = _begun(work, now_ms)
-            staged.set(keys.progress_row(work.lane, work.stamp), work.progress.encode())
-            started.running.append(work)
+            progress = _begun(work.progress, now_ms)
+            staged.set(keys.progress_row(work.lane, work.stamp), progress.encode())
+            started.running.append((work, progress, permits.slots[index] if permits.slots else None))
         if permits.count < len(same_type):
             started.denied[tag] = same_type[permits.count :], permits.retry_seconds
     staged.flush(tr)
@@ -107,10 +110,7 @@ def _permits(
     return limiter.take(tr, staged, capability.name, capability.limit, [work.row[-12:] for work in works])
 
 
-def _begun(work: Work, now_ms: int) -> Progress:
-    """The progress of a work with one more attempt begun. A retried body gives the same again."""
-    before = work.progress
-    if before.running:
-        return before
+def _begun(before: Progress, now_ms: int) -> Progress:
+    """The progress with one more attempt begun."""
     first_ms = before.first_ms if before.attempts else now_ms
     return replace(before, attempts=before.attempts + 1, running=True, first_ms=first_ms, next_ms=0)

@@ -61,7 +61,10 @@ class UntrackedQueue:
                 assert handler is not None
                 await self._caller.call_untracked(handler, action)
                 self._telemetry.count("untracked.run")
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise  # the worker is cancelled, and not the handler by itself
                 self._telemetry.count("untracked.failed")
                 logger.warning("untracked action failed: %r", error, extra={"action": type(action).__name__})
             finally:

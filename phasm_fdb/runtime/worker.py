@@ -17,17 +17,21 @@ from phasm_fdb.runtime.calling import Caller
 from phasm_fdb.runtime.capabilities import Capabilities
 from phasm_fdb.runtime.dispatcher import Dispatcher
 from phasm_fdb.runtime.handlers import Handlers
-from phasm_fdb.runtime.keeper import Keeper
+from phasm_fdb.runtime.keeper import BEATS_PER_LEASE, Keeper
 from phasm_fdb.runtime.lanes import Lanes
 from phasm_fdb.runtime.membership import Presence
 from phasm_fdb.runtime.settler import Settler
-from phasm_fdb.runtime.tasks import Tasks
+from phasm_fdb.runtime.supervisor import Supervisor
 from phasm_fdb.runtime.telemetry import Telemetry
 from phasm_fdb.runtime.transacting import Transactor
 from phasm_fdb.runtime.untracked import UntrackedQueue
 
 #: How often a worker sweeps expired receipts and the like.
 SWEEP_SECONDS = 600.0
+
+#: How long to wait at most before what the database has failed is tried again; a heartbeat waits no longer than for the
+#: next one.
+LONGEST_PAUSE_SECONDS = 1.0
 
 
 class Worker:
@@ -37,7 +41,8 @@ class Worker:
             ...                                     # or: await Worker(db, wallets, handlers).run()
 
     A worker that dies loses its lanes to the others after a lease time; one that is only slow, and finds that it has
-    lost them, can do no harm: nothing that it did meanwhile is recorded.
+    lost them, can do no harm: nothing that it did meanwhile is recorded. Errors of the database end no worker: it logs
+    them, waits, and tries again.
 
     Args:
         db: the database that the layer lies in.
@@ -86,12 +91,14 @@ class Worker:
         self._clock = clock
         self._telemetry = Telemetry({"phasm.machine": machinery.definition.name, "phasm.worker": self.name})
         self._transact = Transactor(db, self._telemetry)
-        self._tasks = Tasks()
+        longest_pause = min(LONGEST_PAUSE_SECONDS, lease_seconds / BEATS_PER_LEASE)
+        self._supervisor = Supervisor(self.name, chance, longest_pause)
+        self._next_sweep = float("inf")
         self._stop = asyncio.Event()
         self._background: asyncio.Task[None] | None = None
         capabilities = Capabilities(machinery.definition, handlers)
         self._lanes = Lanes(
-            machinery, self._transact, capabilities, self._tasks, self._now_ms, lease_seconds, self.name
+            machinery, self._transact, capabilities, self._supervisor, self._now_ms, lease_seconds, self.name
         )
         presence = Presence(0, self.name, tuple(sorted(capabilities.by_tag)), tuple(sorted(capabilities.inputs)))
         self._keeper = Keeper(
@@ -121,7 +128,7 @@ class Worker:
             capabilities,
             self._lanes,
             self._untracked,
-            self._tasks,
+            self._supervisor,
             self._telemetry,
             clock,
         )
@@ -134,7 +141,7 @@ class Worker:
             self._settler,
             applier,
             caller,
-            self._tasks,
+            self._supervisor,
             self._telemetry,
             now_ms=self._now_ms,
             chance=chance,
@@ -154,21 +161,13 @@ class Worker:
             RestoreError: the machine cannot resume from its state.
         """
         try:
-            await self._migrate()
-            for coroutine in (
-                self._keeper.run(),
-                self._settler.run(),
-                self._dispatcher.run(),
-                self._untracked.run(),
-                self._sweep(),
-            ):
-                self._tasks.spawn(coroutine, self.name)
+            self._supervisor.keep("migrating the state", self._migrate).add_done_callback(self._begin)
             with self._telemetry.lanes_watched(self._look_at_lanes):
-                await self._tasks.wait(self._stop)
+                await self._supervisor.wait(self._stop)
                 await self._drain()
         finally:
             self._lanes.close()
-            await self._tasks.cancel()
+            await self._supervisor.cancel()
 
     def stop(self) -> None:
         """Start nothing more, and let `run` return when what runs has ended and the lanes are given back."""
@@ -188,18 +187,34 @@ class Worker:
         if await self._transact(migration.is_due, self._machinery):
             await self._transact.call(migration.migrate, self._machinery)
 
+    def _begin(self, migrated: asyncio.Task[None]) -> None:
+        """Begin to work, once the state is at this code's schema."""
+        if migrated.cancelled() or migrated.exception() is not None or self._stop.is_set():
+            return
+        self._next_sweep = asyncio.get_running_loop().time() + SWEEP_SECONDS
+        for what, work in (
+            ("keeping its place", self._keeper.run),
+            ("recording results", self._settler.run),
+            ("looking for work", self._dispatcher.run),
+            ("sweeping", self._sweep),
+        ):
+            self._supervisor.keep(what, work)
+        self._supervisor.spawn(self._untracked.run(), f"{self.name}: untracked actions")
+
     async def _drain(self) -> None:
         self._dispatcher.is_stopped = self._keeper.leaving = True
         while not self._lanes.are_idle or self._settler.backlog:
             self._lanes.changed.clear()
-            await self._tasks.wait(self._lanes.changed)
+            await self._supervisor.wait(self._lanes.changed)
         await self._untracked.drain()
-        await self._keeper.leave()
+        await self._supervisor.until_done("giving its lanes back", self._keeper.leave)
 
     async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.sleep(max(0.0, self._next_sweep - loop.time()))
             await self._transact.call(self._sweep_once)
+            self._next_sweep = loop.time() + SWEEP_SECONDS
 
     def _sweep_once(self, db: Any) -> None:
         self._layer.sweep(db)

@@ -8,6 +8,7 @@ import pytest
 
 from phasm_fdb import aio
 from phasm_fdb.runtime import Attempt, Handlers, Retry
+from tests.runtime.failing_database import FailingDatabase
 from tests.runtime.machines import Done, Failed, Job, Jobs, Order
 from tests.runtime.virtual import World, in_virtual_time, killed
 
@@ -154,6 +155,52 @@ async def test_a_result_that_leads_to_more_than_a_transaction_holds_is_given_up_
     assert (letter.id, letter.attempts) == (1, 2)
     assert "ResultTooLarge" in letter.cause
     assert sorted(id for id, _ in layer.view(world.db).results.items()) == [0, 2, 3, 4]
+
+
+@pytest.mark.parametrize("number", range(1, 16))
+def test_a_conflict_where_the_last_attempt_is_started_does_not_take_it_away(number: int) -> None:
+    @in_virtual_time
+    async def test(world: World) -> None:
+        layer, handlers, calls = world.layer(Jobs()), Handlers(), []
+
+        @handlers.on(Job, retry=Retry(max_attempts=1))
+        async def job(action: Job, attempt: Attempt) -> Done:
+            calls.append(attempt.number)
+            return Done()
+
+        db = FailingDatabase(world.db, code=1020)
+        db.fails_commit = number
+        worker = world.worker(layer, handlers)
+        worker._transact.db = db
+        layer.apply(world.db, Order(1))
+        async with worker:
+            await world.until(lambda: not list(layer.pending(world.db)))
+        assert calls == [1]
+        assert layer.dead_letters(world.db) == []
+
+    test()
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise KeyError("no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError("\ud800 is no character"), r"OSError: \ud800 is no character"),
+        (Unspeakable(), "Unspeakable: its text cannot be had: KeyError"),
+    ],
+)
+def test_an_error_with_a_text_that_cannot_be_stored(error: Exception, cause: str) -> None:
+    @in_virtual_time
+    async def test(world: World) -> None:
+        layer, calls, _ = await _fails(world, Retry(first_delay=0.1, max_attempts=2), error)
+        assert layer.dead_letters(world.db)[0].cause == cause
+        assert len(calls) == 2
+
+    test()
 
 
 class Longest(random.Random):

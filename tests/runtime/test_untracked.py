@@ -59,5 +59,15 @@ async def test_one_that_fails_or_has_no_handler_is_nobodys_problem(world: World)
         for number in range(3):
             await layer.call(world.db, Append("k", str(number), tell=True))
         await world.until(lambda: worker.counts.get("untracked.failed") == 3)
+    cancelling = Handlers()
+
+    @cancelling.on(Tell)
+    async def cancel(action: Any, attempt: Attempt) -> None:
+        raise asyncio.CancelledError
+
+    async with world.worker(layer, cancelling, concurrency=4) as worker:
+        for number in range(20):
+            layer.submit(world.db, Append("c", str(number), tell=True))
+        await world.until(lambda: worker.counts.get("untracked.failed") == 20)
     async with world.worker(layer, Handlers()):
         assert (await layer.call(world.db, Append("k", "x", tell=True))).reply == 4
