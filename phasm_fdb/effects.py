@@ -15,7 +15,7 @@ from phasm_fdb.actions import Actions, Later, Tracked, Untracked
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.definition import Definition
 from phasm_fdb.errors import CodecError, TransitionError
-from phasm_fdb.keys import pack_element
+from phasm_fdb.keys import ELEMENTS_END, after_prefix, pack_element
 from phasm_fdb.keyspace import Keyspace
 
 #: A part up to this size stands for itself: it is hardly longer than its digest, and says more.
@@ -112,9 +112,16 @@ def _writes(keyspace: Keyspace, staged: Staged) -> tuple[Any, ...]:
     """
     cut, state, spaces = len(keyspace.prefix), keyspace.state, (keyspace.state, keyspace.overflow)
     rows = [(key[cut:], value) for key, value in staged.written().items() if key.startswith(spaces)]
-    cleared = [(begin[cut:], end[cut:]) for begin, end in staged.cleared_ranges() if begin.startswith(state)]
+    cleared = [
+        (begin[cut:], _end(begin, end)[cut:]) for begin, end in staged.cleared_ranges() if begin.startswith(state)
+    ]
     added = [(key[cut:], delta) for key, delta in staged.added().items() if key.startswith(state)]
     return sorted(rows), sorted(cleared), sorted(added)  # no two of the rows or counters have one key
+
+
+def _end(begin: bytes, end: bytes) -> bytes:
+    """The end of a cleared range, as it is recorded: all keys with the same first elements went further once."""
+    return after_prefix(begin) if end == begin + ELEMENTS_END else end
 
 
 def _summarized(part: bytes) -> bytes:

@@ -163,6 +163,7 @@ class KeyCodec(Generic[K]):
         except MachineDefinitionError as error:
             raise MachineDefinitionError(f"{where}: {error}") from None
         self._plain = type_ if type_ in (int, str) else None
+        self.is_text = type_ in (str, bytes)
         self.may_be_incomplete = type_ is Any or any(part in (Versionstamp, Any) for part in self.parts)
 
     def pack(self, key: K) -> bytes:
@@ -180,7 +181,7 @@ class KeyCodec(Generic[K]):
         For a key of several elements `prefix` is a tuple of the first ones; for str and bytes it is the beginning
         of the string.
         """
-        if self.type in (str, bytes):
+        if self.is_text:
             return self.pack(prefix)[:-1]
         try:
             if type(prefix) is not tuple or len(prefix) > len(self.parts):
@@ -321,6 +322,11 @@ def _from_element(element: Any, part: Any) -> Any:
         inner = arguments[:1] * len(element) if Ellipsis in arguments else arguments
         return tuple(_from_elements(element, inner))
     raise TypeError(f"{shown(element)} is not of type {name_of(part)}")
+
+
+#: Behind the first elements of a key this sorts after all that the next ones can begin with, and before what continues
+#: the last of them.
+ELEMENTS_END = b"\xfe"
 
 
 def after_prefix(prefix: bytes) -> bytes:

@@ -65,10 +65,17 @@ class Cells:
             self.forget_parts(space, key)
         space.staged.clear(key)
 
-    def clear_range(self, space: Space, begin: bytes, end: bytes) -> None:
-        """Remove the values of all rows of `begin <= key < end`."""
+    def clear_range(self, space: Space, rows: tuple[bytes, bytes], parts: tuple[bytes, bytes]) -> None:
+        """Remove the values of all rows of a range.
+
+        Args:
+            rows: the range.
+            parts: where the parts of their values begin and end, in terms of rows (see `parts_from` and `parts_of`).
+        """
+        begin, end = rows
         space.staged.clear_range(begin, end)
         if self._name in space.large:
+            begin, end = parts
             space.staged.clear_range(_overflow(space, begin), _overflow(space, end))
 
     def forget_parts(self, space: Space, key: bytes) -> None:
@@ -88,8 +95,24 @@ class Cells:
         begin, _ = _parts(space, key)
         count = 0
         for count, start in enumerate(range(0, len(data), PART_BYTES), 1):
-            space.staged.set(begin + count.to_bytes(2, "big"), data[start : start + PART_BYTES])
+            space.staged.set(begin + count.to_bytes(1, "big"), data[start : start + PART_BYTES])
         return bytes([MARKER]) + count.to_bytes(2, "big")
+
+
+def parts_from(row: bytes) -> bytes:
+    """Where the parts begin of the value of a whole row and of those behind it, and those end of the rows before it.
+
+    The parts of "a" lie behind "a\\0", which is a later row: see `parts_of`.
+    """
+    return row + b"\xff"
+
+
+def parts_of_text(prefix: bytes) -> bytes:
+    """Where the parts begin of the values of all rows that begin with this beginning of a string or of bytes.
+
+    Where it ends in a zero byte, which is packed as 00 ff, the parts come first of the row that ends before that byte.
+    """
+    return prefix + b"\x00\xff" if prefix.endswith(b"\xff") else prefix
 
 
 def put(space: Space, key: bytes, data: bytes, offset: int | None) -> None:
@@ -116,6 +139,14 @@ def _overflow(space: Space, key: bytes) -> bytes:
 
 
 def _parts(space: Space, key: bytes) -> tuple[bytes, bytes]:
-    """The range of the rows that hold the parts of the value of `key`: no tuple-layer element begins with 0xff."""
-    begin = _overflow(space, key) + b"\xff"
-    return begin, begin + b"\xff"
+    """The range of the rows that hold the parts of the value of `key`."""
+    return parts_of(_overflow(space, key))
+
+
+def parts_of(row: bytes) -> tuple[bytes, bytes]:
+    """Where the parts of the value of a row begin and end; there are fewer than 255.
+
+    No tuple-layer element begins with ff, but a zero byte within a string is packed as 00 ff: the row of "a\\0b" is
+    that of "a" with ff and more behind it. There a zero byte has ff behind it, and here the number of a part.
+    """
+    return row + b"\xff\x00", row + b"\xff\x00\xff"

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from phasm_fdb.errors import CodecError, shown
-from phasm_fdb.fields.cells import Cells, incomplete_at
+from phasm_fdb.fields.cells import Cells, incomplete_at, parts_from, parts_of, parts_of_text
 from phasm_fdb.fields.field import Accessor, Field
-from phasm_fdb.keys import KeyCodec, after_prefix
+from phasm_fdb.keys import ELEMENTS_END, KeyCodec, after_prefix
 
 if TYPE_CHECKING:
     from phasm_fdb.fields.index import Index
@@ -130,7 +130,7 @@ class MapAccessor(Accessor, Generic[K, V]):
         if self._field.indexes:
             for row, _ in list(self._staged.rows(begin, end)):
                 self._reindex(row, None, None)
-        self._field.cells.clear_range(self._space, begin, end)
+        self._field.cells.clear_range(self._space, (begin, end), self._parts_span(start, stop, prefix))
 
     def _rows(self, keys: Iterable[K]) -> dict[K, bytes]:
         """The row of each key; raises a CodecError if two are one in a dict, as 1, True and 1.0 are, but not here."""
@@ -150,12 +150,31 @@ class MapAccessor(Accessor, Generic[K, V]):
     def _span(self, start: K | None, stop: K | None, prefix: Any) -> tuple[bytes, bytes]:
         begin, end = self._prefix, self._prefix + b"\xff"
         if prefix is not None:
-            begin = self._prefix + self._field.keys.pack_prefix(prefix)
-            end = after_prefix(begin)
+            begin, end = self._prefix_span(prefix)
         if start is not None:
             begin = max(begin, self._row(start))
         if stop is not None:
             end = min(end, self._row(stop))
+        return begin, max(begin, end)
+
+    def _prefix_span(self, prefix: Any) -> tuple[bytes, bytes]:
+        begin = self._prefix + self._field.keys.pack_prefix(prefix)
+        # Of a key whose first elements these are the next one follows, or nothing; ff says that the last one goes on.
+        return begin, after_prefix(begin) if self._field.keys.is_text else begin + ELEMENTS_END
+
+    def _parts_span(self, start: K | None, stop: K | None, prefix: Any) -> tuple[bytes, bytes]:
+        """Where the parts of the large values of a span begin and end, in terms of its rows."""
+        begin, end = self._prefix, self._prefix + b"\xff"
+        if prefix is not None:
+            begin, end = self._prefix_span(prefix)
+            if self._field.keys.is_text:
+                begin = parts_of_text(begin)
+            elif len(prefix) == len(self._field.keys.parts):  # a whole key
+                begin, end = parts_of(begin)
+        if start is not None:
+            begin = max(begin, parts_from(self._row(start)))
+        if stop is not None:
+            end = min(end, parts_from(self._row(stop)))
         return begin, max(begin, end)
 
     def _reindex(self, row: bytes, offset: int | None, value: V | None) -> None:
