@@ -53,7 +53,7 @@ def decide_with_safeguards(
     else:
         outcome = effects_of(definition, keyspace, staged, reply, actions)
     if verifier is not None:
-        verifier.verify(reader, number, input, outcome)
+        verifier.verify(reader, set(stored.large), number, input, outcome)
     if isinstance(outcome, Refusal):
         assert rejection is not None
         if record is not None:

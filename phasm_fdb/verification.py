@@ -10,11 +10,12 @@ import hashlib
 from typing import Any
 
 from phasm_fdb.database.staged import Staged
+from phasm_fdb.database.transactional import error_code
 from phasm_fdb.deciding import Input, decide
 from phasm_fdb.definition import Definition
 from phasm_fdb.describing import differences
 from phasm_fdb.effects import Effects, Outcome, Refusal, effects_of
-from phasm_fdb.errors import NondeterminismError, TransitionError
+from phasm_fdb.errors import DatabaseError, NondeterminismError, TransitionError
 from phasm_fdb.keys import pack_element
 from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.machine import TrackedActionCompleted
@@ -41,20 +42,24 @@ class Verifier:
         digest = hashlib.blake2b(pack_element(id), digest_size=8, person=_PERSON).digest()
         return int.from_bytes(digest, "big") < self._threshold
 
-    def verify(self, reader: Any, number: int, input: Input, first: Outcome) -> None:
+    def verify(self, reader: Any, large: set[str], number: int, input: Input, first: Outcome) -> None:
         """Decide an input again.
 
         Args:
             reader: what the first run read through, and has not written to.
+            large: the fields that may have held large values before; taken over.
             number: the first one that `new_id` gave out then.
             first: the outcome of the first run.
 
         Raises:
             NondeterminismError: the outcome is another one.
+            DatabaseError: as the database says.
         """
         try:
-            second = self._run(reader, TransactionStamps(number), input)
+            second = self._run(reader, large, TransactionStamps(number), input)
         except Exception as error:
+            if isinstance(error, DatabaseError) or error_code(error) is not None:
+                raise  # it says nothing about the machine, and most of them are to be tried again
             raise NondeterminismError(
                 f"{self._definition.name}.stf ran twice on the same state and {input!r}, and the second time it "
                 f"failed: {type(error).__name__}: {error}"
@@ -62,11 +67,10 @@ class Verifier:
         if second != first:
             raise NondeterminismError(self._message(input, first, second))
 
-    def _run(self, reader: Any, stamps: TransactionStamps, input: Input) -> Outcome:
+    def _run(self, reader: Any, large: set[str], stamps: TransactionStamps, input: Input) -> Outcome:
         staged = Staged(reader)
         try:
-            # Which fields hold large values only decides what is cleared of old ones, and is no part of the effects.
-            reply, actions = decide(self._definition, self._keyspace, staged, set(), stamps, input)
+            reply, actions = decide(self._definition, self._keyspace, staged, large, stamps, input)
         except TransitionError as rejection:
             return Refusal.of(rejection)
         return effects_of(self._definition, self._keyspace, staged, reply, actions)

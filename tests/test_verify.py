@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+import phasm_fdb
 from phasm_fdb import (
     Actions,
     Counter,
+    FDBError,
     InvariantViolation,
     Layer,
     MachineDefinitionError,
@@ -23,6 +25,7 @@ from phasm_fdb import (
     TrackedActionCompleted,
     TransitionError,
     Untracked,
+    Value,
     transactional,
 )
 from phasm_fdb.describing import ABSENT, Change
@@ -179,6 +182,41 @@ def test_a_mismatch_in_a_callers_transaction_leaves_the_rest_of_it(db: Any, subs
 
     body(db)
     assert everything(db, subspace) == {subspace.pack(("mine",)): b"kept"}
+
+
+class Page(State):
+    text = Value(str, "")
+
+
+class Rewrites(StateMachine):
+    """Replaces its text, and reads it back."""
+
+    State = Page
+    Input = int
+    Reply = int
+
+    def stf(self, state: Page, input: Normal[int], actions: Actions) -> int:
+        state.text.set("x" * input.payload)
+        return len(state.text.get())
+
+
+def test_a_split_value_that_is_replaced_reads_the_same_in_both_runs(db: Any, subspace: Subspace) -> None:
+    layer = Layer(Rewrites(), subspace, verify=1.0)
+    assert [layer.apply(db, size).reply for size in (290_000, 110_000, 5, 200_000)] == [290_000, 110_000, 5, 200_000]
+
+
+def test_an_error_of_the_database_in_the_second_run_is_no_mismatch() -> None:
+    class Breaks(Rewrites):
+        runs = 0
+
+        def stf(self, state: Page, input: Normal[int], actions: Actions) -> int:
+            Breaks.runs += 1
+            if Breaks.runs == 2:
+                raise FDBError(1037)  # as any read may
+            return super().stf(state, input, actions)
+
+    assert Layer(Breaks(), ("b",), verify=1.0).apply(phasm_fdb.open("memory:"), 5).reply == 5
+    assert Breaks.runs == 4
 
 
 @in_virtual_time
