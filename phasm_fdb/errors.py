@@ -210,7 +210,7 @@ class FDBError(DatabaseError):
         return f"{text}: {self.detail}" if self.detail else text
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self.code, self.detail))
+        return (type(self), (self.code, self.detail), {"outcome_unknown": self.outcome_unknown})
 
     @property
     def retryable(self) -> bool:  # type: ignore[override]
@@ -221,7 +221,8 @@ class FDBError(DatabaseError):
     def maybe_committed(self) -> bool:  # type: ignore[override]
         """Whether the commit may have happened although this was raised.
 
-        By the code, or because the retry loop knows more (`outcome_unknown`): a commit that timed out (1031) or was
-        cancelled (1025) while it was on its way, or an earlier attempt that ended with 1021.
+        By the code, or because the retry loop or the engine knows more (`outcome_unknown`): a commit that timed out
+        (1031) or was cancelled (1025) while it was on its way, an earlier attempt that ended with 1021, or a disk that
+        failed in the commit (1510).
         """
         return self.outcome_unknown or self.code in error_codes.MAYBE_COMMITTED

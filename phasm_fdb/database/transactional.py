@@ -84,7 +84,7 @@ class Attempts:
         """A run ended in this error; returns FoundationDB's code of it, or None."""
         code = error_code(error)
         abandoned = self.committing and (code is None or code in ABANDONED)
-        if abandoned or code in error_codes.MAYBE_COMMITTED:
+        if abandoned or code in error_codes.MAYBE_COMMITTED or getattr(error, "outcome_unknown", False):
             self.maybe_committed = True
         if code is not None:
             self.codes.append(code)
@@ -95,6 +95,8 @@ class Attempts:
         if self.number > 1 or self.maybe_committed:
             before = f", after {_counted(self.codes[:-1])}" if self.number > 1 else ""
             maybe = "; it may have committed" if self.maybe_committed else ""
+            if isinstance(error, FDBError):
+                error.outcome_unknown = self.maybe_committed
             error.add_note(f"raised by attempt {self.number} of the transaction{before}{maybe}")
 
 
@@ -144,6 +146,7 @@ async def run_async(db: Any, body: Callable[[Any], Any], attempts: Attempts | No
                 for delay in delays:
                     await settled(delay)
             except BaseException as final:
+                _keep_detail(final, error)
                 attempts.give_up(final)
                 raise final from error
 
@@ -163,9 +166,16 @@ def _back_off(tr: Transaction, error: BaseException, attempts: Attempts, wait_fo
     try:
         wait_for(tr.on_error(retry_as))
     except BaseException as final:
+        _keep_detail(final, error)
         attempts.give_up(final)
         raise final from error
     return True
+
+
+def _keep_detail(final: BaseException, error: BaseException) -> None:
+    """Let what `on_error` answers, which knows the code alone, say what the error of that code said."""
+    if isinstance(final, FDBError) and isinstance(error, FDBError) and (final.code, final.detail) == (error.code, ""):
+        final.detail = error.detail
 
 
 @overload

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import sys
 import threading
 import traceback
@@ -50,7 +51,7 @@ class Future(Generic[T]):
         if self._waiting is not None:
             self.block_until_ready()
         if self._error is not None:
-            raise FDBError(self._error.code, self._error.detail)
+            raise copy.copy(self._error)
         return self._result  # type: ignore[return-value]
 
     def is_ready(self) -> bool:
@@ -167,7 +168,7 @@ class BytesFuture(Future[Any]):
         if self._waiting is not None:
             self.block_until_ready()
         if self._error is not None:
-            raise FDBError(self._error.code, self._error.detail)
+            raise copy.copy(self._error)
         return self
 
     @property

@@ -262,7 +262,7 @@ class Lifecycle:
         self._retries += 1
         if exhausted or code not in RETRIED:
             self._fail(FDBError(CANCELLED))
-            return Future(error=FDBError(code if code else INVALID_CALL))
+            return Future(error=error if isinstance(error, FDBError) else FDBError(code if code else INVALID_CALL))
         return self._retry(code)
 
     def _retry(self, code: int) -> Future[None]:

@@ -8,6 +8,7 @@ special case, and the window of five seconds is enforced by a clock and by what 
 
 from __future__ import annotations
 
+import os
 import random as random_module
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from phasm_fdb.embedded import sqlite_format
 from phasm_fdb.embedded.commit_queue import CommitQueue
 from phasm_fdb.embedded.database import Database
 from phasm_fdb.embedded.sqlite_commit import GroupWriter
-from phasm_fdb.embedded.sqlite_connections import Connections, Synchronous, is_open_here, require_not_inherited
+from phasm_fdb.embedded.sqlite_connections import Connections, Synchronous, is_open_here, require_own_locks
 from phasm_fdb.embedded.sqlite_fork import forks
 from phasm_fdb.embedded.sqlite_reader import Reader
 from phasm_fdb.embedded.sqlite_snapshot import TRANSACTION_TOO_OLD, SqliteSnapshot
@@ -72,7 +73,8 @@ class SqliteStore:
     ) -> None:
         if synchronous not in ("full", "normal"):
             raise DatabaseError(f"synchronous must be 'full' or 'normal', not {synchronous!r}")
-        self.path = Path(path).absolute()
+        # SQLite keeps the log beside the file itself, by whatever links it was named.
+        self.path = Path(os.path.realpath(path))
         self._wall_clock = wall_clock
         self._connections, self._origin = _open_file(self.path, synchronous, check, wall_clock)
         self._reader = Reader(self._connections, sleep)
@@ -146,7 +148,8 @@ def open_sqlite(
     """Open the embedded database in the file at `path`, and make it where there is none.
 
     Args:
-        path: the file. SQLite keeps its log beside it, so the directory must be writable.
+        path: the file, or a symbolic link to it. SQLite keeps its log beside the file, so the directory must be
+            writable.
         synchronous: "full": a commit that is acknowledged survives a power failure. "normal": it survives a
             crash of the process; after a power failure the last ones may be missing.
         check: read every page of the file before it is used (`PRAGMA integrity_check`).
@@ -170,7 +173,7 @@ def _open_file(
 ) -> tuple[Connections, float]:
     """The connections to a file that was checked, and the time from which its versions are counted."""
     with forks.opening:
-        require_not_inherited(path)
+        require_own_locks(path)
         if not is_open_here(path):
             if not path.exists():
                 sqlite_format.create(path, wall_clock())

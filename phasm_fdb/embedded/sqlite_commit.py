@@ -20,8 +20,8 @@ from phasm_fdb.embedded.sqlite_connections import Connections
 from phasm_fdb.embedded.sqlite_errors import (
     OPERATION_CANCELLED,
     commit_error,
-    is_disk_full,
     is_locked,
+    is_unwritten,
     write_error,
 )
 from phasm_fdb.embedded.sqlite_format import PAGE_SIZE
@@ -103,10 +103,13 @@ class GroupWriter:
             return
         try:
             self._begin(connection, may_wait)
+            self._connections.require_log()
             touched.append(self._write_transaction(connection, group))
             if may_wait and self._pages_logged > CHECKPOINT_PAGES:
                 self._checkpoint(connection)
         except sqlite3.Error as error:
+            self._failed(connection, group, error, touched)
+        except FDBError as error:
             self._failed(connection, group, error, touched)
         except BaseException:
             self._recent = RecentWrites()
@@ -181,7 +184,7 @@ class GroupWriter:
         try:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            if not is_disk_full(error):
+            if not is_unwritten(error):
                 decide(passed, commit_error(error, self._connections.path))
             raise
 
@@ -210,7 +213,7 @@ class GroupWriter:
         self,
         connection: sqlite3.Connection,
         group: Sequence[QueuedCommit],
-        error: sqlite3.Error,
+        error: sqlite3.Error | FDBError,
         touched: list[Collection[bytes] | None],
     ) -> None:
         """Decide what is undecided after an error before or in the COMMIT: nothing of it was written."""
@@ -220,12 +223,12 @@ class GroupWriter:
             with contextlib.suppress(sqlite3.Error):  # a connection that cannot is closed when given back
                 connection.execute("ROLLBACK")
         undecided = [entry for entry in group if entry.outcome is None]
-        if len(undecided) > 1 and not is_locked(error):
+        if len(undecided) > 1 and not (isinstance(error, sqlite3.Error) and is_locked(error)):
             # One commit too large for what room is left must not fail the others.
             for entry in undecided:
                 self._write([entry], True, touched)
             return
-        decide(undecided, write_error(error, self._connections.path))
+        decide(undecided, error if isinstance(error, FDBError) else write_error(error, self._connections.path))
 
 
 def _stage(entry: QueuedCommit, batch: Batch, stamp: bytes) -> tuple[list[bytes], list[KeyRange]]:

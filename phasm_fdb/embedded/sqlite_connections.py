@@ -17,7 +17,7 @@ import weakref
 from pathlib import Path
 from typing import Literal
 
-from phasm_fdb.embedded.sqlite_errors import missing_file, read_error
+from phasm_fdb.embedded.sqlite_errors import missing_file, missing_log, read_error
 from phasm_fdb.embedded.sqlite_fork import Identity, forks
 from phasm_fdb.embedded.sqlite_format import companions
 from phasm_fdb.errors import DatabaseError
@@ -37,19 +37,36 @@ SUSPEND_PAUSE_SECONDS = 0.0005
 """How often a fork looks whether the connections that it waits for have been given back."""
 
 
+class Connection(sqlite3.Connection):
+    """A connection that can be referred to weakly, as sqlite3's own cannot."""
+
+
+class _Token:
+    """Stands for a connection that is being made."""
+
+
 class Connections:
-    """A pool of connections to the file at `path`, which exists and has been checked."""
+    """A pool of connections to the file at `path`, which exists and has been checked.
+
+    Attributes:
+        identity: of the file when it was opened.
+    """
 
     def __init__(self, path: Path, synchronous: Synchronous) -> None:
         self.path = path
         self._synchronous = synchronous
         self._idle: list[sqlite3.Connection] = []
-        self._all: set[object] = set()
-        """Those that are open: idle, or taken by somebody; and a token for one that is being made."""
+        self._all: weakref.WeakSet[object] = weakref.WeakSet()
+        """Those that are open: idle, or taken by somebody; and a token for one that is being made. One that was lost
+        to an interrupt is closed with the last reference to it.
+        """
         self._making = threading.RLock()
         """Held while a connection is made, and from before a fork until after it."""
         self._unusable = ""
-        self._identity = _identity(path)
+        self.identity = _identity(path)
+        self._companions = companions(path)
+        self._companion_identities: list[Identity | None] | None = None
+        """Of the log and its index, since the first commit; None before."""
         # Whoever forgets to close the database should not be told by a ResourceWarning of each connection.
         self._finalizer = weakref.finalize(self, _close_all, self._idle, self._all)
         forks.add(self)
@@ -100,7 +117,7 @@ class Connections:
     @property
     def is_open(self) -> bool:
         """Whether SQLite has the file open, or may open it any time."""
-        return self.usable or bool(self._all)
+        return self.usable or len(self._all) > 0
 
     def require_usable(self) -> None:
         """Raises what `take` would raise, for who has to wait for something before taking one."""
@@ -115,13 +132,28 @@ class Connections:
         Raises:
             FDBError: 1511.
         """
-        if _identity(self.path) != self._identity:
+        if _identity(self.path) != self.identity:
             raise missing_file(self.path)
+
+    def require_log(self) -> None:
+        """Make sure that log and index are those of the first commit; the caller has a write transaction open.
+
+        Whoever opens the file after they were deleted would make others, and neither side would see the other's
+        commits.
+
+        Raises:
+            FDBError: 1511.
+        """
+        found = [_identity(companion) for companion in self._companions]
+        if self._companion_identities is None:
+            self._companion_identities = found
+        elif self._companion_identities != found:
+            raise missing_log(self.path)
 
     def log_bytes(self) -> int:
         """The length of the write-ahead log."""
         try:
-            return companions(self.path)[0].stat().st_size
+            return self._companions[0].stat().st_size
         except FileNotFoundError:
             return 0
 
@@ -161,10 +193,12 @@ class Connections:
         self._finalizer.detach()
         for left in self._all:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(left))
-        return self._identity if self._all else None
+        return self.identity if len(self._all) else None
 
     def _make(self) -> sqlite3.Connection:
-        token = object()
+        if not len(self._all):
+            self._companion_identities = None  # who closes last removes them
+        token = _Token()
         self._all.add(token)
         try:
             connection = self._connect()
@@ -189,6 +223,7 @@ class Connections:
             isolation_level=None,
             check_same_thread=False,
             cached_statements=CACHED_STATEMENTS,
+            factory=Connection,
         )
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
@@ -208,15 +243,15 @@ def is_open_here(path: Path) -> bool:
     If so, nobody here may open and close it by other means than SQLite: closing any descriptor of a file drops
     all of the process's locks on it (https://sqlite.org/howtocorrupt.html, section 2.2).
     """
-    identity = _identity(path)
-    return any(pool.is_open and pool._identity == identity for pool in forks.pools() if isinstance(pool, Connections))
+    return any(pool.is_open for pool in _pools_of(path))
 
 
-def require_not_inherited(path: Path) -> None:
-    """Refuse a file to which this process has inherited connections of its parent, with their locks.
+def require_own_locks(path: Path) -> None:
+    """Refuse a file of which this process would not hold the locks that it needs.
 
     Raises:
-        DatabaseError: it has.
+        DatabaseError: connections to it have come down from the parent, and the locks have not; or it is open here
+            under another name, beside which another log lies.
     """
     if _identity(path) in forks.inherited:
         raise DatabaseError(
@@ -224,6 +259,18 @@ def require_not_inherited(path: Path) -> None:
             "locks that only the parent holds: close it before the fork, or start the process by 'spawn' or "
             "'forkserver'"
         )
+    for pool in _pools_of(path):
+        if pool.is_open and pool.path != path:
+            raise DatabaseError(
+                f"cannot open {path}: it is a hard link to {pool.path}, which is open, and the log of a database lies "
+                "beside one name: use that name everywhere"
+            )
+
+
+def _pools_of(path: Path) -> list[Connections]:
+    """The pools of this process whose file this is, by whatever name."""
+    identity = _identity(path)
+    return [pool for pool in forks.pools() if isinstance(pool, Connections) and pool.identity == identity is not None]
 
 
 def _identity(path: Path) -> Identity | None:
@@ -235,7 +282,7 @@ def _identity(path: Path) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
-def _close_all(connections: list[sqlite3.Connection], open_: set[object]) -> None:
+def _close_all(connections: list[sqlite3.Connection], open_: weakref.WeakSet[object]) -> None:
     while connections:
         connection = connections.pop()
         with contextlib.suppress(sqlite3.Error):

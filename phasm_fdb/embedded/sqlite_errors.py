@@ -1,7 +1,8 @@
 """What SQLite's errors mean to someone who uses FoundationDB: a code, and a sentence that says what to do.
 
 A retry helps only where another process holds the lock for too long; the disk, the permissions and the file
-itself are matters for the person who runs the program, so those codes are not retryable.
+itself are matters for the person who runs the program, so those codes are not retryable, also where nobody knows
+whether the commit happened.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _PRIMARY = 0xFF
 
 _LOCKED = frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED))
 _CORRUPT = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
+_NO_ROOM = frozenset((sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE))
 
 
 def primary_code(error: sqlite3.Error) -> int:
@@ -39,9 +41,12 @@ def is_locked(error: sqlite3.Error) -> bool:
     return primary_code(error) in _LOCKED
 
 
-def is_disk_full(error: sqlite3.Error) -> bool:
-    """Whether there was no room for the write."""
-    return primary_code(error) == sqlite3.SQLITE_FULL
+def is_unwritten(error: sqlite3.Error) -> bool:
+    """Whether a write to the log failed, for want of room (ENOSPC) or otherwise (EFBIG, EDQUOT, EIO).
+
+    That cuts the log short of the commit's last frame, so the commit did not happen, and a recovery will not find it.
+    """
+    return getattr(error, "sqlite_errorcode", -1) in _NO_ROOM
 
 
 def read_error(error: sqlite3.Error, path: Path) -> FDBError:
@@ -61,13 +66,21 @@ def write_error(error: sqlite3.Error, path: Path) -> FDBError:
 def commit_error(error: sqlite3.Error, path: Path) -> FDBError:
     """What a commit is told whose COMMIT statement failed.
 
-    A full disk cuts the write-ahead log short of the commit's last frame, so the commit did not happen and a
-    recovery will not find it. After any other error the frames may be whole in the log, where a recovery
-    would find them: that is FoundationDB's 1021, whatever the database shows now.
+    After any error but that of a write the commit's frames may be whole in the log, where a recovery would find them,
+    whatever the database shows now. That is FoundationDB's 1021; but where the disk has failed to sync, trying again
+    would not help (https://lwn.net/Articles/752063/), and the error is the disk's, with its outcome unknown.
     """
-    if is_disk_full(error):
+    if is_unwritten(error):
         return write_error(error, path)
-    return FDBError(COMMIT_UNKNOWN_RESULT, f"{path}: {error}")
+    if primary_code(error) != sqlite3.SQLITE_IOERR:
+        return FDBError(COMMIT_UNKNOWN_RESULT, f"{path}: {error}")
+    unknown = FDBError(
+        IO_ERROR,
+        f"the disk of {path} failed in the commit ({_in_words(error)}), which may have happened or not: see the "
+        "system's log, and when the disk is sound, ask again under the same request id",
+    )
+    unknown.outcome_unknown = True
+    return unknown
 
 
 def missing_file(path: Path) -> FDBError:
@@ -75,6 +88,15 @@ def missing_file(path: Path) -> FDBError:
     return FDBError(
         FILE_NOT_FOUND,
         f"{path} was deleted or replaced while it was open: nothing more is written; open the database again",
+    )
+
+
+def missing_log(path: Path) -> FDBError:
+    """The log or its index is not the one that was written to before."""
+    return FDBError(
+        FILE_NOT_FOUND,
+        f"the log of {path} ({path.name}-wal or {path.name}-shm) was deleted or replaced while the database was open: "
+        "nothing more is written; close it in every process, this one first, and open it again",
     )
 
 
@@ -91,5 +113,15 @@ def _lasting_error(error: sqlite3.Error, path: Path) -> FDBError:
     if code == sqlite3.SQLITE_CANTOPEN:
         return FDBError(FILE_NOT_FOUND, f"{path} cannot be opened ({error}): was it, or its directory, moved?")
     if code == sqlite3.SQLITE_IOERR:
-        return FDBError(IO_ERROR, f"reading or writing {path} failed ({error}): see the system's log")
+        return FDBError(
+            IO_ERROR,
+            f"reading or writing {path}, or its log, failed ({_in_words(error)}): is there a limit to the size of "
+            "files (ulimit -f) or a quota, or does the disk fail? See the system's log",
+        )
     return FDBError(INTERNAL_ERROR, f"{path}: {type(error).__name__}: {error}")
+
+
+def _in_words(error: sqlite3.Error) -> str:
+    """SQLite's message and the name of its extended code, which says what failed."""
+    name = getattr(error, "sqlite_errorname", "")
+    return f"{error}, {name}" if name else str(error)

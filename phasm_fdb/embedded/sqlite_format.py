@@ -52,9 +52,11 @@ def create(path: Path, now: float) -> None:
         now: seconds since the epoch; versions are counted from ten seconds before.
 
     Raises:
-        DatabaseError: the directory is missing, or may not be written to.
+        DatabaseError: the directory is missing, or may not be written to; or it holds the log of another database,
+            which SQLite would take for that of the new one.
     """
     _require_directory(path)
+    _require_no_log(path)
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")
     try:
         connection = sqlite3.connect(unfinished, isolation_level=None)
@@ -158,6 +160,16 @@ def _require_directory(path: Path) -> None:
         raise DatabaseError(
             f"cannot open {path}: this user may not write in {directory}, where SQLite keeps its log beside the "
             "database; change the directory's permissions, or copy the database elsewhere"
+        )
+
+
+def _require_no_log(path: Path) -> None:
+    """There is no log where that of a new database would lie, unless another process has just made that database."""
+    log = companions(path)[0]
+    if log.exists() and log.stat().st_size and not path.exists():
+        raise DatabaseError(
+            f"cannot create {path}: the log of a database that was there is still here, and may hold its last commits; "
+            f"put that database back, or remove {log} for a new one"
         )
 
 

@@ -170,6 +170,64 @@ def copy_with_log(path: Path, copy: Path) -> None:
     shutil.copy(sqlite_format.companions(path)[0], sqlite_format.companions(copy)[0])
 
 
+def test_a_log_whose_database_is_gone_is_not_taken_for_that_of_a_new_one(tmp_path: Path) -> None:
+    """As when a process was killed, and then somebody removed the file alone, to start anew."""
+    path, log = tmp_path / "db.sqlite", tmp_path / "db.sqlite-wal"
+    store = open_store(path, ManualClock())
+    put(store, a=b"1")
+    kept = log.read_bytes()
+    store.close()
+    path.unlink()
+    log.write_bytes(kept)
+    message = refusal(path)
+    assert "may hold its last commits" in message
+    assert f"remove {log}" in message
+    log.write_bytes(b"")  # a process that never committed leaves this
+    store = open_store(path, ManualClock())
+    assert contents(store) == {}
+    store.close()
+
+
+def test_a_log_beside_a_file_that_another_process_has_just_made_is_no_hindrance(tmp_path: Path) -> None:
+    path = tmp_path / "db.sqlite"
+    store = open_store(path, ManualClock())
+    put(store, a=b"1")
+    sqlite_format.create(path, now=0.0)  # as if it had looked before the file was there
+    store.close()
+
+
+def test_it_is_the_same_database_by_every_symbolic_link(tmp_path: Path) -> None:
+    """With a log that only the true name leads to, as a killed process leaves it."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "links").mkdir()
+    real, link = tmp_path / "real" / "db.sqlite", tmp_path / "links" / "link.sqlite"
+    (tmp_path / "links" / "directory").symlink_to(tmp_path / "real")
+    link.symlink_to("../real/db.sqlite")
+    store = open_store(link, ManualClock())  # which makes it, through a link that leads nowhere yet
+    outcome(store, [(0, b"%06d" % number, b"v" * 100) for number in range(SMALL)])
+    made, crashed = tmp_path / "real" / "db.sqlite", tmp_path / "crashed.sqlite"
+    copy_with_log(made, crashed)
+    store.close()
+    assert names(tmp_path / "links") == ["directory", "link.sqlite"]
+    # The first page, which says how long the file is, was copied from the log, and nothing else.
+    crashed_bytes = real.read_bytes()[: sqlite_format.PAGE_SIZE] + crashed.read_bytes()[sqlite_format.PAGE_SIZE :]
+    for name in (link, tmp_path / "links" / "directory" / "db.sqlite", real):
+        real.write_bytes(crashed_bytes)
+        shutil.copy(sqlite_format.companions(crashed)[0], sqlite_format.companions(real)[0])
+        store = open_store(name, ManualClock(), check=True)
+        assert len(contents(store)) == SMALL
+        store.close()
+
+
+def test_two_names_of_one_process_for_one_file_are_refused_where_they_would_have_two_logs(tmp_path: Path) -> None:
+    path, other = make(tmp_path / "db.sqlite"), tmp_path / "other.sqlite"
+    os.link(path, other)
+    store = open_store(path, ManualClock())
+    assert f"a hard link to {path}" in refusal(other)
+    store.close()
+    open_store(other, ManualClock()).close()
+
+
 def test_an_unknown_synchronous_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="'full' or 'normal'"):
         open_sqlite(tmp_path / "db.sqlite", synchronous="off")  # type: ignore[arg-type]

@@ -288,6 +288,29 @@ def test_a_replaced_file_is_not_written_to(stores: tuple[SqliteStore, SqliteStor
     assert path.read_bytes() == b"somebody else's file"
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_after_its_log_was_deleted_nothing_is_written_and_nothing_lost(
+    stores: tuple[SqliteStore, SqliteStore], path: Path, clock: ManualClock, which: int
+) -> None:
+    """Another process would make a log, or an index of it, that this one does not look at."""
+    mine, theirs = stores
+    put(mine, a=b"1")
+    put(theirs, b=b"1")
+    sqlite_format.companions(path)[which].unlink()
+    for store in stores:
+        result = outcome(store, [(SET, b"a", b"2")])
+        assert isinstance(result, FDBError)
+        assert (result.code, result.retryable) == (1511, False)
+        assert "was deleted or replaced while the database was open" in str(result)
+        assert contents(store) == {b"a": b"1", b"b": b"1"}
+    mine.close()
+    theirs.close()
+    again = open_store(path, clock, check=True)
+    assert contents(again) == {b"a": b"1", b"b": b"1"}
+    put(again, a=b"3")
+    again.close()
+
+
 def test_a_closed_database_says_so(path: Path, clock: ManualClock) -> None:
     store = open_store(path, clock)
     snapshot = store.snapshot()
