@@ -25,7 +25,7 @@ from phasm_fdb.embedded.sqlite_errors import (
     write_error,
 )
 from phasm_fdb.embedded.sqlite_format import PAGE_SIZE
-from phasm_fdb.embedded.sqlite_history import TRANSACTION_TOO_OLD, RecentWrites
+from phasm_fdb.embedded.sqlite_history import TRANSACTION_TOO_OLD, Horizon, RecentWrites
 from phasm_fdb.embedded.store import VERSIONS_PER_SECOND, WINDOW_VERSIONS, Committed, KeyRange
 from phasm_fdb.errors import DatabaseError, FDBError
 
@@ -73,6 +73,7 @@ class GroupWriter:
         self._sleep = sleep
         self._recent = RecentWrites()
         self._tidied_at = now()
+        self._horizon = Horizon()
         self.refused_at = 0
         """The newest version in the file when a whole group was refused last."""
         self._pages_logged = connections.log_bytes() // PAGE_SIZE
@@ -161,10 +162,9 @@ class GroupWriter:
             return ()
         batch.flush()
         sqlite_history.record(connection, version, keys, ranges, batch.undo)
-        if now - self._tidied_at >= TIDY_VERSIONS:
+        if not 0 <= now - self._tidied_at < TIDY_VERSIONS:  # below 0 if the clock was set back
             self._tidied_at = now
-            sqlite_history.forget(connection, now)
-            self._recent.forget(now)
+            self._recent.forget(sqlite_history.forget(connection, self._horizon.at(now, latest)))
         self._commit(connection, passed)
         self._pages_logged += batch.pages()
         for order, entry in enumerate(passed):

@@ -10,7 +10,9 @@ The table `history` has one row for each recent version:
     version reads the tables as they are now and puts back what was overwritten since. NULL where that would
     have been too large to keep: versions before it cannot be read any more (1007, which a retry helps).
 
-A row that is older than the window is deleted, except the newest of those: versions from it on can be read.
+A row that is older than the window is deleted, except the newest of those: versions from it on can be read. How old it
+is, its version tells, which is the time of its commit, unless the clock was set back: then versions go on from the
+newest, ahead of the clock, and the age of a row is what the process has seen of it (`Horizon`).
 """
 
 from __future__ import annotations
@@ -52,9 +54,15 @@ def record(
     connection.execute(_RECORD, (version, writes, None if undo is None else msgpack.packb(undo)))
 
 
-def forget(connection: sqlite3.Connection, now: int) -> None:
-    """Delete the rows that no transaction of the window needs; `now` is the current time as a version."""
-    connection.execute(_FORGET, (now - WINDOW_VERSIONS,))
+def forget(connection: sqlite3.Connection, horizon: int) -> int:
+    """Delete the rows that no transaction of the window needs. Returns the oldest version that can be read now.
+
+    Args:
+        horizon: what is later is inside the window.
+    """
+    connection.execute(_FORGET, (horizon,))
+    oldest: int = connection.execute(_OLDEST).fetchone()[0]
+    return oldest
 
 
 def newer_undo(connection: sqlite3.Connection, version: int) -> list[tuple[int, Undo | None]]:
@@ -68,6 +76,33 @@ def _unpack_undo(packed: bytes | None) -> Undo | None:
         return None
     undo: Undo = msgpack.unpackb(packed) if packed else {}
     return undo
+
+
+class Horizon:
+    """Finds how far back the window reaches, also while the clock is behind the versions of the file.
+
+    It remembers what the newest version was at times of the last seconds: whoever reads since then, reads that one or
+    a later one.
+    """
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[int, int]] = deque()
+
+    def at(self, now: int, newest: int) -> int:
+        """The version up to which nothing is inside the window but the newest such version.
+
+        Args:
+            now: the time, in versions.
+            newest: the newest version in the file.
+        """
+        if self._seen and now < self._seen[-1][0]:
+            self._seen.clear()  # the clock was set back: no time that was noted before can be compared with it
+        self._seen.append((now, newest))
+        begin = now - WINDOW_VERSIONS
+        while len(self._seen) > 1 and self._seen[1][0] <= begin:
+            self._seen.popleft()
+        noted, version = self._seen[0]
+        return max(begin, version) if noted <= begin else begin
 
 
 class RecentWrites:
@@ -109,9 +144,10 @@ class RecentWrites:
             return TRANSACTION_TOO_OLD
         return 1020 if self._conflicts.conflicts(since, keys, ranges) else 0
 
-    def forget(self, now: int) -> None:
-        """Drop what no transaction of the window can conflict with."""
-        self._conflicts.forget(now - WINDOW_VERSIONS)
+    def forget(self, oldest: int) -> None:
+        """Drop what was written up to the oldest version that can be read; who has read an earlier one is too old."""
+        self._first = max(self._first, oldest)
+        self._conflicts.forget(oldest)
 
 
 class OldValues:

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from phasm_fdb.embedded import sqlite_batch
 from phasm_fdb.embedded.mutation import ADD, CLEAR, CLEAR_RANGE, SET, Mutation
 from phasm_fdb.embedded.sqlite import SqliteStore
-from phasm_fdb.embedded.sqlite_history import OldValues, RecentWrites
-from phasm_fdb.embedded.store import WINDOW_SECONDS, Committed
+from phasm_fdb.embedded.sqlite_history import Horizon, OldValues, RecentWrites
+from phasm_fdb.embedded.store import WINDOW_SECONDS, WINDOW_VERSIONS, Committed
 from phasm_fdb.errors import FDBError
 from tests.embedded.sqlite_help import END, ManualClock, contents, open_store, outcome, put
 
@@ -188,6 +190,77 @@ def test_old_history_is_deleted(store: SqliteStore, path: Path, clock: ManualClo
     assert rows <= kept_seconds / 0.1 + 2
 
 
+def rows_of_history(path: Path) -> int:
+    connection = sqlite3.connect(path)
+    (rows,) = connection.execute("SELECT count(*) FROM history").fetchone()
+    connection.close()
+    return int(rows)
+
+
+@pytest.mark.parametrize("jumps", [(-3600.0,), (365 * 86400.0, -365 * 86400.0), (-10.0, -10.0, -10.0)])
+def test_history_stays_short_when_the_clock_is_set_back(
+    path: Path, clock: ManualClock, store: SqliteStore, other: SqliteStore, jumps: tuple[float, ...]
+) -> None:
+    """While versions go on, of both processes, and what is inside the window can be read and committed."""
+    versions = [put(store, a=b"")]
+    for jump in jumps:
+        clock.now += jump
+        versions.append(put(store, a=b""))
+    for number in range(300):
+        clock.now += 0.1
+        versions.append(put(store if number % 2 else other, a=b"%d" % number))
+    assert versions == sorted(set(versions))
+    kept_seconds = WINDOW_SECONDS + 2.0  # looked at once a second, and what is noted then is as old as that
+    assert rows_of_history(path) <= kept_seconds / 0.1 + 2
+    for number in (300 - 49, 299):
+        assert store.snapshot(versions[-300 + number]).get(b"a") == other.snapshot(versions[-300 + number]).get(b"a")
+        assert store.snapshot(versions[-300 + number]).get(b"a") == b"%d" % number
+    assert refused(store, versions[0]) == 1007
+    late = store.snapshot(versions[-20])
+    result = outcome(store, [(SET, b"out", b"")], snapshot=late, reads=[b"a"])
+    assert isinstance(result, FDBError)
+    assert result.code == 1020
+    assert isinstance(outcome(store, [(SET, b"out", b"")], snapshot=late, reads=[b"b"]), Committed)
+
+
+def test_who_has_read_what_is_forgotten_is_too_old_although_the_clock_was_set_back(
+    store: SqliteStore, clock: ManualClock
+) -> None:
+    put(store, a=b"0")
+    snapshot = store.snapshot()
+    assert snapshot.get(b"a") == b"0"
+    clock.now -= 3600
+    for number in range(100):
+        clock.now += 0.1
+        put(store, a=b"%d" % number)
+    result = outcome(store, [(SET, b"out", b"")], snapshot=snapshot, reads=[b"a"])
+    assert isinstance(result, FDBError)
+    assert result.code == 1007
+    with pytest.raises(FDBError) as caught:
+        snapshot.get(b"a")
+    assert caught.value.code == 1007
+
+
+@given(st.lists(st.tuples(st.sampled_from(["commit", "read", "back"]), st.integers(0, 3_000_000)), max_size=60))
+def test_the_horizon_never_passes_what_a_reader_of_the_window_has_read(steps: list[tuple[str, int]]) -> None:
+    now, horizon = 50_000_000, Horizon()
+    versions = [now]
+    readers: list[tuple[int, int]] = []
+    for kind, by in steps:
+        if kind == "back":
+            now -= by * 4
+            readers.clear()  # their time cannot be compared with what the clock says from here on
+        else:
+            now += by
+        if kind == "read":
+            readers.append((now, versions[-1]))
+        if kind == "commit":
+            begin = horizon.at(now, versions[-1])
+            oldest = max([version for version in versions if version <= begin], default=0)
+            assert all(version >= oldest for taken, version in readers if now - taken <= WINDOW_VERSIONS)
+            versions.append(max(versions[-1] + 2, now))
+
+
 def test_a_reader_that_slept_starts_over(store: SqliteStore, other: SqliteStore, clock: ManualClock) -> None:
     """What `other` once loaded ends long before what it needs now, and what lies between is deleted."""
     put(store, a=b"0")
@@ -285,7 +358,7 @@ def test_memory_holds_the_window_and_no_more(store: SqliteStore, path: Path, clo
         version = put(store, **{f"key{number}": b""})
         old.value(connection, b"key", version, None)
         recent.catch_up(connection, version)
-        recent.forget(version)
+        recent.forget(version - WINDOW_VERSIONS)
     connection.close()
     seconds_kept = WINDOW_SECONDS + 1.0
     assert 40 <= len(old) <= seconds_kept / 0.1 + 2
