@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,16 +12,23 @@ from fdb.tuple import Versionstamp
 
 from phasm_fdb.codec import Codec
 from phasm_fdb.database.ranges import rows
-from phasm_fdb.database.staged import Staged
+from phasm_fdb.database.staged import Staged, decode_count, encode_count
+from phasm_fdb.database.transactional import run
+from phasm_fdb.database.versions import read_version
 from phasm_fdb.errors import CodecError, DuplicateAction
 from phasm_fdb.inbox import Queued
 from phasm_fdb.keys import unpack
-from phasm_fdb.keyspace import stamp_of, stamped_key
+from phasm_fdb.keyspace import Keyspace, stamp_of, stamped_key
 from phasm_fdb.outbox import TransactionStamps, lane_of
+from phasm_fdb.receipts import is_failed, is_open
 from phasm_fdb.records import Progress, Record
 from phasm_fdb.transition import Machinery
 
 MAX_CAUSE = 2000
+ONE = encode_count(1)
+PAGE_ROWS = 200
+#: How many elements a dead letter had before they were counted by their ids.
+OLDER_LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +74,11 @@ def bury(
     row = machinery.keyspace.dead_row(Versionstamp.incomplete(stamps.next_user_version()))
     content = [
         *(record.packed_id, record.raw, record.packed_key, record.is_input),
-        *(progress.attempts, progress.origin, cause[:MAX_CAUSE], now_ms),
+        *(progress.attempts, progress.origin, cause[:MAX_CAUSE], now_ms, {}),
     ]
     staged.set_versionstamped_key(stamped_key(row), msgpack.packb(content))
+    if record.packed_id is not None:
+        staged.add(machinery.keyspace.dead_id(record.is_input, record.packed_id), ONE)
 
 
 def dead_letters(machinery: Machinery, tr: Any) -> Iterator[DeadLetter]:
@@ -77,48 +87,114 @@ def dead_letters(machinery: Machinery, tr: Any) -> Iterator[DeadLetter]:
         yield _decode(machinery, key, value)
 
 
-def discard(machinery: Machinery, tr: Any, stamp: Versionstamp) -> bool:
-    """Remove a dead letter; False if there is none of that stamp."""
-    row = machinery.keyspace.dead_row(stamp)
-    if Staged(tr).read(row) is None:
-        return False
-    tr.clear(row)
-    return True
-
-
-def requeue(machinery: Machinery, tr: Any, stamps: TransactionStamps, stamp: Versionstamp, now: float) -> bool:
-    """Put a dead letter back where it came from, with its attempts starting anew; False if there is none.
-
-    An action keeps its idempotency key.
-
-    Raises:
-        DuplicateAction: another action has its id by now.
-    """
+def discard(machinery: Machinery, tr: Any, stamp: Versionstamp, now: float) -> bool:
+    """Remove a dead letter; False if there is none of that stamp. The receipt of its input expires in time from now."""
     staged = Staged(tr)
-    row = machinery.keyspace.dead_row(stamp)
-    value = staged.read(row)
-    if value is None:
+    letter = _take(machinery.keyspace, staged, stamp)
+    if letter is None:
         return False
-    packed_id, raw, packed_key, is_input, _, origin, _, _ = msgpack.unpackb(value, strict_map_key=False)
-    lanes = machinery.meta.load(staged).lanes
-    spread_by = packed_key if packed_key is not None else packed_id
-    lane = 0 if spread_by is None else lane_of(spread_by, lanes)
-    if is_input:
-        machinery.inbox.put(staged, stamps, lane, Queued(b"", raw, int(now * 1000), packed_id, packed_key))
-        if packed_id is not None:
-            machinery.receipts.mark_queued(staged, machinery.receipts.for_request(unpack(packed_id)[0], now))
-    else:
-        if staged.read(machinery.keyspace.id_row(packed_id)) is not None:
-            raise DuplicateAction(unpack(packed_id)[0])
-        machinery.outbox.enter(staged, stamps, lane, Record(packed_id, raw, packed_key), Progress(origin=origin))
-    staged.clear(row)
+    packed_id, _, _, is_input, *_ = letter
+    if is_input and packed_id is not None:
+        receipts = machinery.receipts
+        receipt = receipts.for_request(unpack(packed_id)[0], now, read_version(tr))
+        if is_failed(staged.read(receipt.key)):
+            receipts.expire(staged, receipt)
     staged.flush(tr)
     return True
 
 
+def requeue(machinery: Machinery, tr: Any, stamps: TransactionStamps, stamp: Versionstamp, now: float) -> bool:
+    """Put a dead letter back where it came from, with its attempts starting anew.
+
+    An action keeps its idempotency key.
+
+    Returns:
+        False if there is no such dead letter, or if its input has been applied meanwhile, and so it is removed.
+
+    Raises:
+        DuplicateAction: another action has its id by now.
+    """
+    keys, staged = machinery.keyspace, Staged(tr)
+    letter = _take(keys, staged, stamp)
+    if letter is None:
+        return False
+    packed_id, raw, packed_key, is_input, _, origin, *_ = letter
+    lanes = machinery.meta.load(staged).lanes
+    spread_by = packed_key if packed_key is not None else packed_id
+    lane = 0 if spread_by is None else lane_of(spread_by, lanes)
+    is_back = True
+    if is_input:
+        queued = Queued(b"", raw, int(now * 1000), packed_id, packed_key)
+        is_back = _requeue_input(machinery, staged, stamps, lane, queued)
+    else:
+        if staged.read(keys.id_row(packed_id)) is not None:
+            raise DuplicateAction(unpack(packed_id)[0])
+        machinery.outbox.enter(staged, stamps, lane, Record(packed_id, raw, packed_key), Progress(origin=origin))
+    staged.flush(tr)
+    return is_back
+
+
+def _requeue_input(machinery: Machinery, staged: Staged, stamps: TransactionStamps, lane: int, queued: Queued) -> bool:
+    """Put an input back into its lane, unless its receipt says that it was applied, or refused, by another call."""
+    if queued.packed_request is not None:
+        receipt = machinery.receipts.key(queued.request_id)
+        if not is_open(staged.read(receipt)):
+            return False
+        machinery.receipts.mark_queued(staged, receipt)
+    machinery.inbox.put(staged, stamps, lane, queued)
+    return True
+
+
+def _take(keys: Keyspace, staged: Staged, stamp: Versionstamp) -> list[Any] | None:
+    """Take a dead letter out, and give its content; None if there is none of that stamp."""
+    row = keys.dead_row(stamp)
+    value = staged.read(row)
+    if value is None:
+        return None
+    letter: list[Any] = msgpack.unpackb(value, strict_map_key=False)
+    packed_id, _, _, is_input, *_ = letter
+    staged.clear(row)
+    if packed_id is not None and len(letter) > OLDER_LENGTH:
+        counter = keys.dead_id(is_input, packed_id)
+        others = decode_count(staged.read(counter)) - 1
+        if others > 0:
+            staged.set(counter, encode_count(others))
+        else:
+            staged.clear(counter)
+    return letter
+
+
+def count_older_letters(machinery: Machinery, db: Any) -> None:
+    """Count the dead letters by their ids, once: those that older code wrote are not counted."""
+    begin: bytes | None = machinery.keyspace.dead()[0]
+    while begin is not None:
+        begin = run(db, functools.partial(_count_page, machinery.keyspace, begin))
+
+
+def _count_page(keys: Keyspace, begin: bytes, tr: Any) -> bytes | None:
+    """Count some older dead letters; gives where to go on, or None at the end."""
+    staged = Staged(tr)
+    if staged.read(keys.dead_ids) is not None:
+        return None
+    found = list(rows(tr, begin, keys.dead()[1], limit=PAGE_ROWS))
+    for row, value in found:
+        letter = msgpack.unpackb(value, strict_map_key=False)
+        if len(letter) > OLDER_LENGTH:
+            continue
+        packed_id, _, _, is_input, *_ = letter
+        staged.set(row, msgpack.packb([*letter, {}]))
+        if packed_id is not None:
+            staged.add(keys.dead_id(is_input, packed_id), ONE)
+    is_end = len(found) < PAGE_ROWS
+    if is_end:
+        staged.set(keys.dead_ids, b"")
+    staged.flush(tr)
+    return None if is_end else found[-1][0] + b"\0"
+
+
 def _decode(machinery: Machinery, key: bytes, value: bytes) -> DeadLetter:
     content = msgpack.unpackb(value, strict_map_key=False)
-    packed_id, raw, packed_key, is_input, attempts, _, cause, at = content
+    packed_id, raw, packed_key, is_input, attempts, _, cause, at, *_ = content
     definition = machinery.definition
     codec: Codec[Any] = definition.inputs if is_input else definition.tracked
     try:

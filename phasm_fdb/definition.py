@@ -42,6 +42,7 @@ class Definition:
         self.tracked = self._codec("TrackedAction")
         self.results = self._codec("TrackedResult")
         self.untracked = self._codec("UntrackedAction")
+        self.emits_untracked = machine.UntrackedAction is not StateMachine.UntrackedAction
         self.replies: Codec[Any] = Codec(cls.Reply, f"Reply of {cls.__name__}")
         self.checks_changes = cls.check_changes is not StateMachine.check_changes
 

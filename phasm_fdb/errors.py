@@ -126,6 +126,24 @@ class StaleCompletion(PhasmError):
         self.id = id
 
 
+class OutcomeUnknown(PhasmError):
+    """An input without a request id may have been applied: its commit had no answer, and over an hour has passed since.
+
+    Give inputs request ids, and ask again under the same one: their receipts are kept for days.
+    """
+
+    maybe_committed = True
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the input may have been applied: an earlier attempt had no answer, and over an hour has passed since, and "
+            "then its receipt is swept; look at the state, and give inputs a request_id: its receipt is kept for days"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), ())
+
+
 class StaleLease(PhasmError):
     """A worker acted for a lane that it holds no more: another has taken it over. Nothing was written."""
 

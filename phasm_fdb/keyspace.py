@@ -8,6 +8,8 @@
     ("t", lane, due, stamp)        a timer: an action or input that enters its lane when it is due (milliseconds)
     ("q", lane, stamp)             inbox: an input that waits to be applied, in order within its lane
     ("d", stamp)                   dead letter: an action or input that was given up, with the cause
+    ("y", is input, id)            how many dead letters have this id of an action, or request id of an input
+    ("y",)                         there is such a row for every dead letter
     ("i", id)                      id of a pending action -> its lane and number
     ("v", id)                      id of a pending action -> the versionstamp of its outbox row
     ("g", lane)                    counts what came into the lane: workers watch it
@@ -19,7 +21,9 @@
     ("c", type, slot)              a taken slot of an action type's concurrency limit
     ("k", type, shard)             a token bucket of an action type's rate limit
     ("z",)                         how many lanes `resize` asked for, until that is done
-    ("u", hour, token)             receipt of an input without a request id, for the layer's own retries
+    ("o", age, token)              receipt of an input without a request id, for the layer's own retries
+    ("oz",)                        those of all ages before this one are swept
+    ("u", hour, token)             such a receipt as versions before 0.2 wrote it
     ("j", stamp)                   journal: an input that was decided, with a digest of its effects
     ("j", stamp) n                 part n of an entry too large for one row
     ("jn",)                        how many entries the journal ever had, and the sum of their checksums
@@ -80,7 +84,10 @@ class Keyspace:
         self._stillborn = self._under("x")
         self._receipts = self._under("r")
         self._expiries = self._under("e")
-        self._own_receipts = self._under("u")
+        self._own_receipts = self._under("o")
+        self.own_receipts_swept = self._under("oz")
+        self._hourly_receipts = self._under("u")
+        self.dead_ids = self._under("y")
         self.journal = self._under("j")
         self.journal_sum = self._under("jn")
         self._snapshots = self._under("js")
@@ -176,6 +183,10 @@ class Keyspace:
         """The range of the dead letters."""
         return self._dead, self._dead + b"\xff"
 
+    def dead_id(self, is_input: bool, packed_id: bytes) -> bytes:
+        """The row that counts the dead letters of an action's id, or of an input's request id."""
+        return self.dead_ids + pack_element(is_input) + packed_id
+
     def lease(self, lane: int) -> bytes:
         return self._leases + pack_element(lane)
 
@@ -222,17 +233,26 @@ class Keyspace:
         """The range of the expiries of all hours before `hour`."""
         return self._expiries, self._expiries + pack_element(hour)
 
+    def request_of(self, receipt: bytes) -> bytes:
+        """The packed request id that a receipt is about."""
+        begin = len(self._receipts)
+        return receipt[begin + (1 if receipt[begin] == _BUCKETS[0][0] else 2) :]
+
     def receipt_of(self, expiry: bytes, hour_bytes: int) -> bytes:
         """The receipt that an expiry row is about."""
         return self._receipts + expiry[len(self._expiries) + hour_bytes :]
 
-    def own_receipts_of(self, hour: int) -> bytes:
-        """What the receipts of inputs without a request id from this hour begin with; their tokens follow."""
-        return self._own_receipts + pack_element(hour)
+    def own_receipts_of(self, age: int) -> bytes:
+        """What the receipts of inputs without a request id from this age begin with; their tokens follow."""
+        return self._own_receipts + pack_element(age)
 
-    def own_receipts_before(self, hour: int) -> tuple[bytes, bytes]:
-        """The range of the receipts of inputs without a request id from all hours before `hour`."""
-        return self._own_receipts, self._own_receipts + pack_element(hour)
+    def own_receipts_before(self, age: int) -> tuple[bytes, bytes]:
+        """The range of the receipts of inputs without a request id from all ages before `age`."""
+        return self._own_receipts, self._own_receipts + pack_element(age)
+
+    def hourly_receipts_before(self, hour: int) -> tuple[bytes, bytes]:
+        """The range of such receipts as versions before 0.2 wrote them, from all hours before `hour`."""
+        return self._hourly_receipts, self._hourly_receipts + pack_element(hour)
 
     # ------------------------------------------------------------------------------------------- journal
 

@@ -13,14 +13,14 @@ from phasm_fdb import recovery, resizing
 from phasm_fdb.actions import Actions, Tracked
 from phasm_fdb.cache import Cache
 from phasm_fdb.database import aio
-from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import is_transaction, run
+from phasm_fdb.database.versions import RecentVersions, read_version
 from phasm_fdb.dead_letters import DeadLetter, dead_letters, discard, requeue
 from phasm_fdb.errors import MachineDefinitionError
 from phasm_fdb.guard import Mode, define
 from phasm_fdb.inbox import Inbox
-from phasm_fdb.journal import history, retention, snapshot
+from phasm_fdb.journal import history, snapshot
 from phasm_fdb.journal.journal import Journal
 from phasm_fdb.journal.snapshot import Snapshot
 from phasm_fdb.journal.state_copy import copy_state
@@ -31,9 +31,10 @@ from phasm_fdb.meta import Meta
 from phasm_fdb.migration import migrate
 from phasm_fdb.outbox import Outbox, StampsByTransaction, TransactionStamps
 from phasm_fdb.own_transaction import OwnTransaction
-from phasm_fdb.receipts import HOUR_SECONDS, Applied, Receipt, Receipts
+from phasm_fdb.receipts import Applied, Receipt, Receipts
 from phasm_fdb.replay import Report, replay
 from phasm_fdb.submission import outcome, submit
+from phasm_fdb.sweeping import sweep
 from phasm_fdb.transition import Input, Machinery, transition, view_of
 from phasm_fdb.verification import Verifier
 
@@ -41,6 +42,8 @@ T = TypeVar("T")
 
 WEEK_SECONDS = 7 * 24 * 3600
 DEFAULT_LANES = 8
+#: Of the token that tells a call from others with the same request id.
+CALLER_BYTES = 8
 
 
 class Layer:
@@ -120,6 +123,7 @@ class Layer:
         self._clock = clock
         self._token_bytes = token_bytes
         self._stamps = StampsByTransaction(keyspace.prefix)
+        self._versions = RecentVersions(monotonic)
         self._cache_capacity = cache
         self._caches: WeakKeyDictionary[Any, Cache] = WeakKeyDictionary()
         self._monotonic = monotonic
@@ -154,8 +158,11 @@ class Layer:
             return self._complete(db_or_tr, input.payload, now)
         self._machinery.definition.check_payload(input.payload)
         if request_id is not None:
-            return self._apply(db_or_tr, input, self._machinery.receipts.for_request(request_id, now), True)
-        return self._apply_once(db_or_tr, input, token, now)
+            caller = self._token_bytes(CALLER_BYTES) if self._machinery.definition.emits_untracked else b""
+            version = self._version(db_or_tr)
+            receipt = self._machinery.receipts.for_request(request_id, now, version, caller)
+            return self._apply(db_or_tr, input, receipt, True)
+        return self._apply_once(db_or_tr, input, token)
 
     @staticmethod
     def _stamped(payload: Any, now: float, request_id: Any) -> Normal[Any]:
@@ -178,12 +185,17 @@ class Layer:
         self._machinery.definition.check_result(completed.result)
         pack_element(completed.id)
         input = TrackedActionCompleted(completed.id, completed.result, _time_of(completed, now))
-        return self._apply_once(db_or_tr, input, self._token_bytes(16), now)
+        return self._apply_once(db_or_tr, input, self._token_bytes(16))
 
-    def _apply_once(self, db_or_tr: Any, input: Input, token: bytes, now: float) -> Applied:
+    def _apply_once(self, db_or_tr: Any, input: Input, token: bytes) -> Applied:
         """Apply an input that nobody will repeat: the receipt is for the retries of this call alone."""
-        receipt = None if is_transaction(db_or_tr) else self._machinery.receipts.for_own(token, now)
+        is_callers = is_transaction(db_or_tr)
+        receipt = None if is_callers else self._machinery.receipts.for_own(token, self._versions.of(db_or_tr))
         return self._apply(db_or_tr, input, receipt, False)
+
+    def _version(self, db_or_tr: Any) -> int:
+        """A version that a transaction reads at, or that a database was at lately."""
+        return read_version(db_or_tr) if is_transaction(db_or_tr) else self._versions.of(db_or_tr)
 
     def _apply(self, db_or_tr: Any, input: Input, receipt: Receipt | None, may_be_repeated: bool) -> Applied:
         if receipt is None or is_transaction(db_or_tr):
@@ -222,7 +234,7 @@ class Layer:
         self._machinery.definition.check_payload(input.payload)
 
         def body(tr: Any, stamps: TransactionStamps) -> None:
-            submit(self._machinery, tr, stamps, input, ordering_key, now)
+            submit(self._machinery, tr, stamps, input, ordering_key)
 
         self._write(db_or_tr, body)
         return input.request_id
@@ -317,7 +329,8 @@ class Layer:
     def requeue(self, db_or_tr: Any, stamp: Any) -> bool:
         """Put the dead letter of this stamp back where it came from; False if there is none.
 
-        Its attempts start anew; an action keeps its idempotency key.
+        Its attempts start anew; an action keeps its idempotency key. If the input of a dead letter has been applied
+        under its request id meanwhile, the dead letter is removed, and False returned: nothing is applied twice.
 
         Raises:
             DuplicateAction: another action has its id by now.
@@ -327,7 +340,8 @@ class Layer:
 
     def discard(self, db_or_tr: Any, stamp: Any) -> bool:
         """Remove the dead letter of this stamp; False if there is none."""
-        return self._read(db_or_tr, lambda tr: discard(self._machinery, tr, stamp))
+        now = self._clock()
+        return self._read(db_or_tr, lambda tr: discard(self._machinery, tr, stamp, now))
 
     def resize(self, db: Any, lanes: int) -> bool:
         """Change the number of lanes.
@@ -357,6 +371,9 @@ class Layer:
         """Remove what has outlived its use: expired receipts, outbox rows that died before they were committed, and
         what is older than the journal's retention time.
 
+        A receipt has expired when this process's clock and the database's version both say so; and not while an action
+        that its input emitted is still pending, or lies in the dead letters.
+
         Args:
             db: a database; each batch is a transaction of its own.
             batch: the most receipts, or rows of the journal, that one transaction removes.
@@ -364,29 +381,7 @@ class Layer:
         Returns:
             How many receipts of request ids were removed.
         """
-        hour = int(self._clock() // HOUR_SECONDS)
-        removed = 0
-        while True:
-            swept = run(db, lambda tr: self._sweep_receipts(tr, hour, batch))
-            removed += swept
-            if swept < batch:
-                break
-        run(db, lambda tr: self._sweep_rest(tr, hour))
-        retention.sweep(self.keyspace, db, self._machinery.journal.retention_seconds, batch)
-        return removed
-
-    def _sweep_receipts(self, tr: Any, hour: int, batch: int) -> int:
-        hour_bytes = len(pack_element(hour))
-        swept = 0
-        for expiry, _ in list(rows(tr, *self.keyspace.expired(hour), limit=batch)):
-            tr.clear(self.keyspace.receipt_of(expiry, hour_bytes))
-            tr.clear(expiry)
-            swept += 1
-        return swept
-
-    def _sweep_rest(self, tr: Any, hour: int) -> None:
-        tr.clear_range(*self.keyspace.own_receipts_before(hour - 1))
-        self._machinery.outbox.bury(tr)
+        return sweep(self._machinery, db, self._clock(), batch)
 
     # ------------------------------------------------------------------------------------------- journal
 

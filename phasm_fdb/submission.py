@@ -25,14 +25,12 @@ from phasm_fdb.transition import Machinery
 POLL_SECONDS = 1.0
 
 
-def submit(
-    machinery: Machinery, tr: Any, stamps: TransactionStamps, input: Normal[Any], ordering_key: Any, now: float
-) -> None:
+def submit(machinery: Machinery, tr: Any, stamps: TransactionStamps, input: Normal[Any], ordering_key: Any) -> None:
     """Queue an input that has its time and request id, unless that id was submitted or applied before."""
     staged = Staged(tr)
     lanes = machinery.meta.load(staged).lanes
-    receipt = machinery.receipts.for_request(input.request_id, now)
-    if staged.read(receipt.key) is not None:
+    receipt = machinery.receipts.key(input.request_id)
+    if staged.read(receipt) is not None:
         return
     packed_request = pack_element(input.request_id)
     packed_key = None if ordering_key is None else pack_element(ordering_key)
@@ -52,11 +50,11 @@ async def outcome(machinery: Machinery, db: Any, request_id: Any, timeout: float
         InputRejected: the machine refused the input.
         InputFailed: the input was given up and lies in the dead letters.
     """
-    key = machinery.receipts.for_request(request_id, 0).key
+    receipt = machinery.receipts.for_request(request_id, 0, 0)
 
     def look(tr: Any) -> tuple[Applied | None, Any]:
-        applied = machinery.receipts.find(Staged(tr), key)
-        return applied, None if applied is not None else tr.watch(key)
+        applied = machinery.receipts.find(Staged(tr), receipt)
+        return applied, None if applied is not None else tr.watch(receipt.key)
 
     async with asyncio.timeout(timeout):
         while True:

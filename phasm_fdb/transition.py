@@ -90,7 +90,7 @@ def transition(
             staged = Staged(base)
     stored = machinery.meta.load(staged)
     if receipt is not None and may_be_repeated:
-        earlier = machinery.receipts.find(staged, receipt.key)
+        earlier = machinery.receipts.find(staged, receipt)
         if earlier is not None:
             return earlier
     decided = _decided(machinery, base, staged, stored, stamps, input, cached)
@@ -129,7 +129,7 @@ def _speculate(
         decided = error
     if not machinery.meta.is_still(stored, staged):
         return None
-    earlier = None if sought is None else machinery.receipts.find(staged, sought.key)
+    earlier = None if sought is None else machinery.receipts.find(staged, sought)
     if earlier is not None:
         return earlier
     if isinstance(decided, Exception):

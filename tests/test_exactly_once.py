@@ -1,4 +1,4 @@
-"""A request id is applied once: repeated, with an unknown commit, until its receipt expires."""
+"""A request id is applied once: repeated, with an unknown commit, whatever became of the first attempt."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-import phasm_fdb
 from phasm_fdb import (
     Applied,
     FDBError,
@@ -24,7 +23,6 @@ from tests.machines import (
     Pay,
     Wallet,
 )
-from tests.reading import everything
 
 
 def test_a_repeated_request_id_returns_the_first_outcome(db: Any, wallets: Layer) -> None:
@@ -32,7 +30,8 @@ def test_a_repeated_request_id_returns_the_first_outcome(db: Any, wallets: Layer
     first = wallets.apply(db, Pay("ann", 200), request_id=("cart", 7))
     again = wallets.apply(db, Pay("ann", 200), request_id=("cart", 7))
     assert again.repeated
-    assert (again.reply, again.tracked, again.untracked) == (first.reply, first.tracked, first.untracked)
+    assert (again.reply, again.tracked) == (first.reply, first.tracked)
+    assert first.untracked and not again.untracked, "untracked actions are handed out once"
     assert wallets.view(db).balance["ann"] == 300
     assert len(list(wallets.pending(db))) == 1
     other = Layer(Wallet(), Subspace((), wallets.keyspace.prefix))
@@ -110,21 +109,3 @@ def test_an_unknown_commit_is_applied_once(
     done = wallets.complete(unknown(times, applied), 1, Declined())
     assert done.untracked == (Untracked(Notify("ann", "declined")),)
     assert wallets.view(db).balance["ann"] == 500
-
-
-def test_receipts_expire_and_are_swept_in_batches(db: Any, subspace: Subspace) -> None:
-    now = [1_000_000.0]
-    wallets = Layer(Wallet(), subspace, clock=lambda: now[0], receipt_ttl_seconds=3600)
-    for number in range(5):
-        wallets.apply(db, Deposit("ann", 1), request_id=number)
-    wallets.apply(db, Deposit("ann", 1))
-    assert wallets.sweep(db) == 0
-    now[0] += 3600
-    assert wallets.apply(db, Deposit("ann", 1), request_id=0).repeated, "kept for at least its time"
-    now[0] += 2 * 3600
-    assert wallets.sweep(db, batch=2) == 5
-    assert not wallets.apply(db, Deposit("ann", 1), request_id=0).repeated
-    now[0] += 10 * 3600
-    wallets.sweep(db)
-    kinds = {phasm_fdb.keys.unpack(key[len(subspace.key()) :])[0] for key in everything(db, subspace)}
-    assert kinds == {"m", "s"}, "no receipt of any kind is left"

@@ -7,12 +7,13 @@ from typing import Any
 
 from phasm_fdb.actions import Untracked
 from phasm_fdb.database.staged import Staged
+from phasm_fdb.database.versions import read_version
 from phasm_fdb.dead_letters import bury
 from phasm_fdb.errors import InputFailed, InputRejected, TransitionError
 from phasm_fdb.inbox import Queued
 from phasm_fdb.machine import Normal
 from phasm_fdb.outbox import TransactionStamps
-from phasm_fdb.receipts import Receipt
+from phasm_fdb.receipts import Receipt, is_open
 from phasm_fdb.records import Progress, Record, tag_of
 from phasm_fdb.runtime.capabilities import Capabilities
 from phasm_fdb.runtime.failing import cause_of, is_ours
@@ -64,7 +65,8 @@ def apply_batch(
     batch = Batch()
     # A snapshot: only the holder of the lease takes inputs out, and new ones may come in meanwhile.
     chosen = _choose(machinery, capabilities, tr.snapshot, lease.lane, size, batch)
-    receipts = [_receipt(machinery, queued, now) for queued in chosen]
+    version = read_version(tr)
+    receipts = [_receipt(machinery, queued, now, version) for queued in chosen]
     base.read_many([receipt.key for receipt in receipts if receipt is not None])
     stamps = TransactionStamps()
     for queued, receipt in zip(chosen, receipts, strict=True):
@@ -100,9 +102,9 @@ def _choose(
     return chosen
 
 
-def _receipt(machinery: Machinery, queued: Queued, now: float) -> Receipt | None:
+def _receipt(machinery: Machinery, queued: Queued, now: float, version: int) -> Receipt | None:
     """Where the outcome of an input goes; nowhere for one that the machine sent itself."""
-    return None if queued.packed_request is None else machinery.receipts.for_request(queued.request_id, now)
+    return None if queued.packed_request is None else machinery.receipts.for_request(queued.request_id, now, version)
 
 
 def _apply(
@@ -140,7 +142,9 @@ def bury_first(machinery: Machinery, capabilities: Capabilities, lease: Lease, c
     base = Staged(tr)
     fence(machinery.keyspace, base, lease)
     for queued in _choose(machinery, capabilities, tr.snapshot, lease.lane, 1, Batch()):
-        _bury(machinery, base, TransactionStamps(), queued, _receipt(machinery, queued, now), cause, now)
+        receipt = _receipt(machinery, queued, now, read_version(tr))
+        if receipt is None or is_open(base.read(receipt.key)):
+            _bury(machinery, base, TransactionStamps(), queued, receipt, cause, now)
         base.clear(queued.key)
     base.flush(tr)
 

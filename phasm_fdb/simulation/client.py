@@ -149,10 +149,10 @@ class Client:
         return first if first.is_applied else second
 
     def _compare(self, operation: Operation, first: Outcome, second: Outcome) -> None:
-        """Two answers to one request are the same."""
+        """Two answers to one request are the same, and its untracked actions are handed out once."""
         one, two = first.applied, second.applied
-        assert one is not None
-        if two is None or (one.reply, one.tracked, one.untracked) != (two.reply, two.tracked, two.untracked):
+        assert one is not None and two is not None
+        if (one.reply, one.tracked) != (two.reply, two.tracked) or (one.untracked and two.untracked):
             raise InvariantViolation(
                 f"exactly once: request {operation.number} was answered twice, with {one} and with {two}"
             )
