@@ -13,6 +13,7 @@ from phasm_fdb import recovery, resizing
 from phasm_fdb.actions import Actions, Tracked
 from phasm_fdb.cache import Cache
 from phasm_fdb.database import aio
+from phasm_fdb.database.remembering import RememberingTransaction
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import is_transaction, run
 from phasm_fdb.database.versions import RecentVersions, read_version
@@ -200,7 +201,8 @@ class Layer:
     def _apply(self, db_or_tr: Any, input: Input, receipt: Receipt | None, may_be_repeated: bool) -> Applied:
         if receipt is None or is_transaction(db_or_tr):
             stamps = self._stamps.of(db_or_tr)
-            applied = transition(self._machinery, db_or_tr, stamps, input, receipt, may_be_repeated)
+            tr = RememberingTransaction(db_or_tr, stamps.own_writes)
+            applied = transition(self._machinery, tr, stamps, input, receipt, may_be_repeated)
             if not applied.repeated:
                 stamps.remember(applied.tracked)
             return applied
@@ -267,7 +269,7 @@ class Layer:
         Of a transaction: as that sees it, with read conflicts. Of a database: at one version, which lasts for the
         five seconds of a FoundationDB transaction.
         """
-        tr = db_or_tr if is_transaction(db_or_tr) else db_or_tr.create_transaction()
+        tr = self._remembering(db_or_tr) if is_transaction(db_or_tr) else db_or_tr.create_transaction()
         return view_of(self._machinery, tr, set(self._stored(tr).large), "a view")
 
     def check(self, db_or_tr: Any) -> None:
@@ -290,7 +292,8 @@ class Layer:
         read version, so there may be more than one transaction can read.
         """
         if is_transaction(db_or_tr):
-            return iter(recovery.pending(self._machinery, db_or_tr, self._stamps.of(db_or_tr)))
+            tr = self._remembering(db_or_tr)
+            return iter(recovery.pending(self._machinery, tr, self._stamps.of(db_or_tr)))
         return recovery.pending_in_pages(self._machinery, db_or_tr)
 
     def restore(self, db_or_tr: Any) -> Actions:
@@ -305,17 +308,22 @@ class Layer:
         """
         now_ms = int(self._clock() * 1000)
         if is_transaction(db_or_tr):
-            return recovery.restore(self._machinery, db_or_tr, self._stamps.of(db_or_tr), now_ms)
+            return self._write(db_or_tr, lambda tr, stamps: recovery.restore(self._machinery, tr, stamps, now_ms))
         return recovery.restore_in_pages(self._machinery, db_or_tr, now_ms)
 
     def _write(self, db_or_tr: Any, body: Callable[[Any, TransactionStamps], T]) -> T:
         """Run what writes versionstamps, in the caller's transaction or in one of its own."""
         if is_transaction(db_or_tr):
-            return body(db_or_tr, self._stamps.of(db_or_tr))
+            stamps = self._stamps.of(db_or_tr)
+            return body(RememberingTransaction(db_or_tr, stamps.own_writes), stamps)
         return run(db_or_tr, lambda tr: body(tr, TransactionStamps()))
 
     def _read(self, db_or_tr: Any, body: Callable[[Any], T]) -> T:
-        return body(db_or_tr) if is_transaction(db_or_tr) else run(db_or_tr, body)
+        return body(self._remembering(db_or_tr)) if is_transaction(db_or_tr) else run(db_or_tr, body)
+
+    def _remembering(self, tr: Any) -> RememberingTransaction:
+        """A caller's transaction, with what this layer has written to it."""
+        return RememberingTransaction(tr, self._stamps.of(tr).own_writes)
 
     def _stored(self, tr: Any) -> Any:
         return self._machinery.meta.peek(Staged(tr))

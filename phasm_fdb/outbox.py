@@ -24,6 +24,7 @@ from phasm_fdb.actions import Later, Tracked, due_ms
 from phasm_fdb.codec import Codec
 from phasm_fdb.database.paging import PAGE_ROWS
 from phasm_fdb.database.ranges import Row, rows
+from phasm_fdb.database.remembering import OwnWrites
 from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.database.waiting import wait
 from phasm_fdb.errors import CodecError, DuplicateAction, InputError, StaleCompletion
@@ -45,6 +46,7 @@ class TransactionStamps:
         journaled: whether anything was appended to the journal.
         emitted: the tracked actions that were written to the transaction, by their packed ids. FoundationDB cannot list
             the rows that a transaction has versionstamped, so `pending` takes them from here.
+        own_writes: what was written to the transaction, for the same reason.
     """
 
     def __init__(self, first: int = 0) -> None:
@@ -54,6 +56,7 @@ class TransactionStamps:
         self._read_version: int | None = None
         self.journaled = False
         self.emitted: dict[bytes, Tracked[Any]] = {}
+        self.own_writes = OwnWrites()
 
     @classmethod
     def of_transaction(cls, tr: Any, read_version: int) -> TransactionStamps:
@@ -176,7 +179,7 @@ class Outbox:
             DuplicateAction: its id is pending already.
             CodecError: its id or ordering key is no tuple-layer value.
         """
-        due = due_ms(action, now_ms)
+        due, is_input = due_ms(action, now_ms), isinstance(action, Later)
         keys, id = self._keys, action.id
         packed = pack_element(id)
         minted = is_incomplete(id)
@@ -191,12 +194,12 @@ class Outbox:
             number = stamps.next_user_version()
             packed_stamp = pack_incomplete(number)
         packed_key = None if action.ordering_key is None else pack_element(action.ordering_key)
-        record = encode_record(None if minted else packed, raw, packed_key, isinstance(action, Later))
+        record = encode_record(None if minted else packed, raw, packed_key, is_input)
         if len(record) > MAX_RECORD_BYTES:
             check_size(record, f"the action {id!r}", MAX_RECORD_BYTES)
         # An id that is minted now is not known yet, and would put all such actions into one lane.
         lane = lane_of(packed_key or (record if minted else packed), lanes)
-        place = msgpack.packb([lane, number, minted] if due is None else [lane, number, minted, due])
+        place = msgpack.packb([lane, number, minted] if due is None else [lane, number, minted, due, is_input])
         if minted:
             staged.set_versionstamped_key(stamped_key(id_row), place)
         else:
@@ -255,8 +258,22 @@ class Outbox:
 
     def require(self, staged: Staged, id: Any) -> None:
         """Raise StaleCompletion unless an action with this id is pending, and InputError as `remove` does."""
-        if staged.read(self._keys.id_row(self._packed(id))) is None:
+        packed = self._packed(id)
+        place = staged.read(self._keys.id_row(packed))
+        if place is None or self._is_input(staged, id, packed, place):
             raise StaleCompletion(id)
+
+    def _is_input(self, staged: Staged, id: Any, packed: bytes, place: bytes) -> bool:
+        """Whether it is an input for later that has this id, and not an action."""
+        lane, number, minted, due = place_of(place)
+        if due is None or is_for_later(place):
+            return due is not None
+        # Older code left it to the timer's row to say.
+        location = id.tr_version if minted else staged.read(self._keys.location_row(packed))
+        assert location is not None, f"the action {id!r} is pending, but not in the outbox"
+        stamp = Versionstamp(location[:STAMP_BYTES], number)
+        timer = staged.read(self._row(lane, pack_element(stamp), due))
+        return timer is not None and Record.decode(timer).is_input
 
     @staticmethod
     def _packed(id: Any) -> bytes:
@@ -285,9 +302,10 @@ class Outbox:
         """
         if stamps is None or not stamps.used:
             return self._all(tr, lanes)
+        seen = Staged(tr)
         committed = self._all(self._committed(tr), lanes)
-        kept = (one for one in committed if self._is_pending(tr, one.id) and not self._is_its_own(tr, one.id))
-        own = (one for one in stamps.emitted.values() if is_incomplete(one.id) or self._is_its_own(tr, one.id))
+        kept = (one for one in committed if self._is_action(seen, one.id) and not self._is_its_own(seen, one.id))
+        own = (one for one in stamps.emitted.values() if is_incomplete(one.id) or self._is_its_own(seen, one.id))
         return itertools.chain(kept, own)
 
     def _all(self, reader: Any, lanes: int) -> Iterator[Tracked[Any]]:
@@ -342,14 +360,15 @@ class Outbox:
         tr.add_read_conflict_range(self._keys.outbox, self._keys.outbox + b"\xff")
         return other
 
-    def _is_pending(self, tr: Any, id: Any) -> bool:
-        """Whether an action is pending as this transaction sees it."""
-        return wait(tr.get(self._keys.id_row(pack_element(id)))) is not None
+    def _is_action(self, seen: Staged, id: Any) -> bool:
+        """Whether a transaction sees an action pending under an id."""
+        place = seen.read(self._keys.id_row(pack_element(id)))
+        return place is not None and not is_for_later(place)
 
-    def _is_its_own(self, tr: Any, id: Any) -> bool:
-        """Whether the row of an action's id, not one from `new_id()`, leads to what this transaction wrote itself."""
-        location = wait(tr.get(self._keys.location_row(pack_element(id))))
-        return location is not None and location.startswith(INCOMPLETE)
+    def _is_its_own(self, seen: Staged, id: Any) -> bool:
+        """Whether a transaction wrote the action that it sees pending under an id, not one from `new_id()`."""
+        location = seen.read(self._keys.location_row(pack_element(id)))
+        return location is not None and location.startswith(INCOMPLETE) and self._is_action(seen, id)
 
     def _lane_rows(self, reader: Any, lane: int) -> Iterator[Pending]:
         return map(functools.partial(self.decode, lane), rows(reader, *self._keys.lane(lane)))
@@ -389,3 +408,9 @@ def place_of(id_value: bytes) -> tuple[int, int, bool, int | None]:
     """What an id row says: the lane and number of the row, whether the id is its versionstamp, when it is due."""
     lane, number, minted, *due = msgpack.unpackb(id_value)
     return lane, number, minted, due[0] if due else None
+
+
+def is_for_later(id_value: bytes) -> bool:
+    """Whether an id row says that it is an input for later that has the id; older code did not say so."""
+    _, _, _, *more = msgpack.unpackb(id_value)
+    return len(more) == 2 and bool(more[1])

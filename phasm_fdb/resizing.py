@@ -21,7 +21,7 @@ from phasm_fdb.database.transactional import run
 from phasm_fdb.inbox import Inbox
 from phasm_fdb.keys import unpack
 from phasm_fdb.keyspace import stamp_of
-from phasm_fdb.outbox import lane_of, place_of
+from phasm_fdb.outbox import lane_of
 from phasm_fdb.records import Record
 from phasm_fdb.transition import Machinery
 
@@ -157,5 +157,5 @@ def _move_place(machinery: Machinery, tr: Any, packed_id: bytes, lane: int) -> N
     id_row = machinery.keyspace.id_row(packed_id)
     place = Staged(tr).read(id_row)
     if place is not None:  # None: the row died in the transaction that wrote it, and is only not swept yet
-        _, number, minted, due = place_of(place)
-        tr.set(id_row, msgpack.packb([lane, number, minted] if due is None else [lane, number, minted, due]))
+        _, *rest = msgpack.unpackb(place)
+        tr.set(id_row, msgpack.packb([lane, *rest]))

@@ -14,6 +14,7 @@ from phasm_fdb.dead_letters import count_older_letters
 from phasm_fdb.journal import retention
 from phasm_fdb.keys import pack_element
 from phasm_fdb.keyspace import Keyspace
+from phasm_fdb.outbox import is_for_later
 from phasm_fdb.receipts import (
     HOUR_SECONDS,
     VERSIONS_OF_AN_AGE,
@@ -54,6 +55,8 @@ def sweep(machinery: Machinery, db: Any, now_seconds: float, batch: int) -> int:
     Returns:
         How many receipts of request ids were removed.
     """
+    if run(db, lambda tr: machinery.meta.raw(Staged(tr))) is None:
+        return 0  # nothing was ever applied, and nothing may lie here before that
     count_older_letters(machinery, db)
     hour = int(now_seconds // HOUR_SECONDS)
     run(db, functools.partial(_sweep_rest, machinery, hour))  # a commit: the versions of an idle database move on
@@ -98,13 +101,14 @@ def _needed(keys: Keyspace, staged: Staged, receipts: dict[bytes, bytes | None])
     """The receipts whose input emitted an action that is pending still, or lies in the dead letters."""
     emitted = {key: actions_of(data) for key, data in receipts.items() if data is not None}
     ids = [id for some in emitted.values() for id in some]
-    places = [*map(keys.id_row, ids), *(keys.dead_id(False, id) for id in ids)]
-    there = {place for place, data in zip(places, staged.read_many(places), strict=True) if data is not None}
-    return {
-        key
-        for key, some in emitted.items()
-        if any(keys.id_row(id) in there or keys.dead_id(False, id) in there for id in some)
+    places = staged.read_many(map(keys.id_row, ids))
+    letters = staged.read_many(keys.dead_id(False, id) for id in ids)
+    open_ids = {
+        id
+        for id, place, dead in zip(ids, places, letters, strict=True)
+        if dead is not None or (place is not None and not is_for_later(place))
     }
+    return {key for key, some in emitted.items() if not open_ids.isdisjoint(some)}
 
 
 def _is_open(keys: Keyspace, staged: Staged, receipt: bytes, data: bytes | None) -> bool:

@@ -203,3 +203,24 @@ def test_an_id_that_the_commit_makes_is_listed_and_has_to_wait_for_the_commit(db
         timers.complete(tr, action.id, Expired())
     tr.reset()
     assert list(timers.pending(tr)) == []
+
+
+def test_an_input_for_later_in_the_place_of_an_action(db: Any, subspace: Subspace) -> None:
+    class Alarms(Timers):
+        def stf(self, state: TimerState, input: Any, actions: Any) -> None:
+            if isinstance(input.payload, Cancel):
+                actions.cancel(input.payload.id)
+                actions.later(input.payload.id, Store("later"), after=60.0)
+            else:
+                super().stf(state, input, actions)
+
+    alarms = Layer(Alarms(), subspace)
+
+    @transactional
+    def body(tr: Any) -> None:
+        alarms.apply(tr, Renew(1))
+        alarms.apply(tr, Cancel(1))
+        assert pending(alarms, tr) == []
+
+    body(db)
+    assert pending(alarms, db) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgpack
 import pytest
 from fdb.tuple import Versionstamp
 
@@ -18,6 +19,7 @@ from phasm_fdb import (
     TrackedActionCompleted,
     transactional,
 )
+from phasm_fdb.keys import pack_element
 from tests.machines import (
     Charged,
     Deposit,
@@ -237,3 +239,38 @@ def test_disjoint_users_do_not_conflict(db: Any, subspace: Subspace) -> None:
     for tr in transactions:
         tr.commit().wait()
     assert len(list(queue.pending(db))) == 9
+
+
+@pytest.mark.parametrize("is_older", [False, True])
+def test_an_input_for_later_is_not_completed_as_an_action(db: Any, subspace: Subspace, is_older: bool) -> None:
+    class Alarm(Queue):
+        def stf(self, state: Any, input: Any, actions: Any) -> None:
+            actions.later("alarm", Job("later"), after=60.0)
+
+    alarms = Layer(Alarm(), subspace)
+    alarms.apply(db, Job("now"))
+    if is_older:  # as code wrote it that did not say so in the id's row
+        row = alarms.keyspace.id_row(pack_element("alarm"))
+        db[row] = msgpack.packb(msgpack.unpackb(db[row])[:4])
+    before = everything(db, subspace)
+    with pytest.raises(StaleCompletion):
+        alarms.complete(db, "alarm", Done())
+    assert everything(db, subspace) == before
+
+
+def test_a_minted_id_is_completed_once_in_a_transaction_that_mints_another(db: Any, subspace: Subspace) -> None:
+    """FoundationDB forgets what a transaction cleared where a versionstamped key of its own might come to lie."""
+    queue = Layer(Queue(), subspace)
+    (first,) = queue.apply(db, Job("first")).tracked
+
+    @transactional
+    def body(tr: Any) -> None:
+        queue.complete(tr, first.id, Done())
+        (second,) = queue.apply(tr, Job("second")).tracked
+        assert list(queue.pending(tr)) == [second]
+        assert first.id not in queue.view(tr).jobs
+        with pytest.raises(StaleCompletion):
+            queue.complete(tr, first.id, Done())
+
+    body(db)
+    assert [one.action.name for one in queue.pending(db)] == ["second"]

@@ -159,6 +159,12 @@ def test_a_process_whose_clock_is_ahead_sweeps_no_receipt_that_others_need(bench
     assert bank.apply(db, Deposit("ann", 1), request_id=0).repeated
 
 
+def test_a_sweep_before_the_first_input_leaves_nothing(bench: Bench) -> None:
+    bank = bench.layer()
+    assert bank.sweep(bench.db) == 0
+    assert bank.apply(bench.db, Deposit("ann", 1)).reply == 1
+
+
 def test_a_process_whose_clock_is_behind_leaves_them_to_others(bench: Bench) -> None:
     bank, behind, db = bench.layer(), bench.layer(ahead=-30 * DAY), bench.db
     bank.apply(db, Deposit("ann", 1), request_id=0)

@@ -98,9 +98,10 @@ class Staged:
 
     def start(self, key: bytes) -> bool:
         """Send the read of a key that is going to be read; False if its value is known, or nothing is sent here."""
-        if not isinstance(self._base, TransactionReader) or self._local(key) is not _UNKNOWN:
+        base = self._base
+        if not isinstance(base, TransactionReader) or self._local(key) is not _UNKNOWN or base.known(key)[0]:
             return False
-        self._started[key] = self._base.start(key)
+        self._started[key] = base.start(key)
         return True
 
     def read_many(self, keys: Iterable[bytes]) -> list[bytes | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from phasm_fdb import InputRejected, PhasmError
@@ -60,7 +60,8 @@ class Apply:
         """
         receipt = None if self.request_id is None else model.receipts.get(self.request_id)
         if receipt is not None and receipt.outcome is not None and (receipt.is_kept or repeated):
-            return answer_of(receipt.outcome), not isinstance(receipt.outcome, Refused)
+            first = answer_of(receipt.outcome)
+            return replace(first, untracked=()), not isinstance(receipt.outcome, Refused)  # these are handed out once
         answer = _expected(lambda: model.apply(self.do, self.at, self.has_receipt))
         if self.request_id is not None and isinstance(answer, Outcome):
             model.receipts[self.request_id] = Receipt(answer, self.until)
