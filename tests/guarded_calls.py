@@ -6,13 +6,20 @@ The names are imported before any guard is on, as a machine's module does it.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import datetime as datetimes
 import importlib
+import locale
 import logging
+import multiprocessing
 import os
 import pathlib
+import posix
+import pwd
 import random
+import resource
 import secrets
+import select
 import shutil
 import socket
 import sqlite3
@@ -21,6 +28,7 @@ import sys
 import tempfile
 import threading
 import time
+import timeit
 import urllib.request
 import uuid
 import warnings
@@ -44,6 +52,10 @@ class Ticket:
 
 class Later(datetime):
     """A class of the project's own, which inherits `now`."""
+
+
+GENERATOR = random.Random(7)
+LIBRARY = ctypes.CDLL(None)
 
 
 def call_in_a_pool() -> object:
@@ -70,6 +82,8 @@ CLOSED: dict[str, list[Callable[[], object]]] = {
         lambda: date.today(),
         lambda: datetimes.date.today(),
         lambda: Later.now(),
+        lambda: timeit.default_timer(),
+        lambda: time.clock_gettime(0),
     ],
     "draws from a random source": [
         lambda: random.random(),
@@ -79,6 +93,7 @@ CLOSED: dict[str, list[Callable[[], object]]] = {
         lambda: choice([1, 2]),
         lambda: random.Random(),
         lambda: random.SystemRandom(),
+        lambda: GENERATOR.seed(),
     ],
     "makes an id by chance": [lambda: uuid.uuid1(), lambda: uuid.uuid4(), lambda: uuid4()],
     "asks the system for random bytes": [
@@ -101,6 +116,30 @@ CLOSED: dict[str, list[Callable[[], object]]] = {
         lambda: os.getcwd(),  # noqa: PTH109
         lambda: socket.gethostname(),
         lambda: os.chdir("/"),
+        lambda: posix.getpid(),
+        lambda: os.getuid(),
+        lambda: os.sysconf("SC_NPROCESSORS_ONLN"),
+        lambda: resource.getrusage(resource.RUSAGE_SELF),
+        lambda: pwd.getpwuid(0),
+        lambda: threading.current_thread().name,
+        lambda: threading.get_ident(),
+        lambda: multiprocessing.current_process().name,
+        lambda: locale.getlocale(),
+        lambda: locale.format_string("%d", 1),
+        lambda: time.localtime(0),
+        lambda: time.ctime(0),
+        lambda: time.mktime(time.gmtime(0)),
+        lambda: time.strftime("%c", time.gmtime(0)),
+        lambda: time.strptime("Monday", "%A"),
+        lambda: datetime(2026, 1, 1).strftime("%x"),
+        lambda: f"{date(2026, 1, 1):%B}",
+        lambda: datetime.strptime("May 2026", "%b %Y"),
+        lambda: datetime(2026, 1, 1).timestamp(),
+        lambda: datetime(2026, 1, 1).astimezone(UTC),
+        lambda: datetime(2026, 1, 1, tzinfo=UTC).astimezone(),
+        lambda: datetime.fromtimestamp(0),
+        lambda: Later.fromtimestamp(0),
+        lambda: date.fromtimestamp(0),
     ],
     "touches files": [
         lambda: open("/dev/null"),  # noqa: PTH123, SIM115 - the built-in is what is meant
@@ -115,6 +154,9 @@ CLOSED: dict[str, list[Callable[[], object]]] = {
         lambda: os.access("/dev/null", os.R_OK),
         lambda: pathlib.Path("/dev/null").is_symlink(),
         lambda: sqlite3.connect(":memory:"),
+        lambda: os.fstat(0),
+        lambda: posix.stat("/"),
+        lambda: os.read(0, 0),
     ],
     "uses the network": [
         lambda: socket.socket(),
@@ -133,7 +175,8 @@ CLOSED: dict[str, list[Callable[[], object]]] = {
         lambda: call_in_a_pool(),
         lambda: asyncio.create_task(None),  # type: ignore[arg-type]
     ],
-    "waits for time to pass": [lambda: time.sleep(0), lambda: sleep(0)],
+    "waits for time to pass": [lambda: time.sleep(0), lambda: sleep(0), lambda: select.select([], [], [], 0)],
+    "runs code that is not Python": [lambda: ctypes.CDLL(None), lambda: LIBRARY.time],
 }
 
 #: These go through several doors, and which comes first is Python's business.
@@ -157,10 +200,16 @@ def warn() -> None:
 
 OPEN: list[Callable[[], object]] = [
     lambda: time.gmtime(0),
-    lambda: time.localtime(0),
     lambda: time.strftime("%H", time.gmtime(0)),
+    lambda: time.strptime("2026", "%Y"),
     lambda: datetime(2026, 1, 1),
     lambda: datetime.fromtimestamp(0, UTC),
+    lambda: Later.fromtimestamp(0, tz=UTC),
+    lambda: datetime(2026, 1, 1, tzinfo=UTC).timestamp(),
+    lambda: datetime(2026, 1, 1, tzinfo=UTC).astimezone(ZoneInfo("Europe/Berlin")),
+    lambda: datetime.strptime("2026-01-01", "%Y-%m-%d"),
+    lambda: datetime(2026, 1, 1).strftime("%Y-%m-%d 100%%c"),
+    lambda: f"{date(2026, 1, 1):%d.%m.%Y}",
     lambda: isinstance(datetime(2026, 1, 1), datetime),
     lambda: ZoneInfo("Europe/Berlin") or ZoneInfo.no_cache("UTC"),
     lambda: random.Random(7).random(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,7 +67,8 @@ def test_fifty_kills_lose_nothing(database: str, tmp_path: Path) -> None:
     assert len(patients.booked) + len(patients.refused) == patients.asked
     view = layer.view(db)
     assert sorted(patients.booked.values()) == list(view.requests.keys())
-    check_books(view, PaymentProvider(books).books())
+    with contextlib.closing(PaymentProvider(books)) as provider:
+        check_books(view, provider.books())
     assert list(layer.pending(db)) == []
     layer.check(db)
     if hasattr(db, "close"):  # a cluster's connection has none

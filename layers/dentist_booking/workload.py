@@ -90,6 +90,10 @@ class BookingWorkload(Workload):
             return Processing() if rng.random() < self.slow_answers else self.provider.status(payment)
         return self.provider.release(f"release {payment}", payment)
 
+    def close(self) -> None:
+        if self.provider is not None:
+            self.provider.close()
+
     def check(self, view: BookingState) -> None:
         check_books(view, self.provider.books() if self.provider else {})
 

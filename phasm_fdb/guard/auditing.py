@@ -49,6 +49,7 @@ MODULES = {
     "webbrowser": "subprocess",
     "subprocess": "subprocess",
     "pty": "subprocess",
+    "ctypes": "foreign",
 }
 
 #: How messages name the calls that have another name than their event.

@@ -21,11 +21,12 @@ TRUSTED = frozenset(
 NOT_THE_MACHINE = TRUSTED | sys.stdlib_module_names
 
 #: Modules below which a door is open, whoever opened it: the database that the state is read from; importing, which
-#: brings code and not data; messages for people, which no decision depends on; and the rules of time zones.
+#: brings code and not data; messages for people, which no decision depends on; the rules of time zones; and reading a
+#: time, which learns the names of all months even where the format asks for none.
 LIFTED = frozenset(
     ("phasm_fdb.database", "phasm_fdb.embedded", "phasm_fdb.simulation")
     + ("importlib._bootstrap", "importlib._bootstrap_external", "_frozen_importlib", "zipimport")
-    + ("logging", "warnings", "linecache", "traceback", "zoneinfo")
+    + ("logging", "warnings", "linecache", "traceback", "zoneinfo", "_strptime")
 )
 _BELOW_LIFTED = tuple(f"{name}." for name in sorted(LIFTED))
 

@@ -90,8 +90,15 @@ def attribute(value: Value, name: str) -> Value:
 
 def owner_of(value: Value, name: str) -> type | None:
     """The class that gives an object, or a class, its attribute of that name."""
+    return next(iter(owners_of(value, name)[-1:]), None)
+
+
+def owners_of(value: Value, name: str) -> list[type]:
+    """The classes by whose name an attribute of an object, or of a class, is known: up to the one that gives it."""
     cls = value.value if isinstance(value, Known) and isinstance(value.value, type) else type_of(value)
-    return None if cls is None else next((base for base in cls.__mro__ if name in vars(base)), None)
+    order = () if cls is None else cls.__mro__
+    place = next((place for place, base in enumerate(order) if name in vars(base)), None)
+    return [] if place is None else list(order[: place + 1])
 
 
 def annotated(annotation: Any, namespace: dict[str, Any]) -> Value:

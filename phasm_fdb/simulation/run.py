@@ -114,6 +114,10 @@ class Run:
         finally:
             self._loop.close()
             self._store.close()
+        try:
+            guarded("close", self._workload.close)
+        except Exception as error:
+            self._note(error)
 
     def _new_store(self) -> MemoryStore | FileStore:
         if not self.settings.reopens:

@@ -59,6 +59,9 @@ class Workload:
     def check(self, view: Any) -> None:
         """At rest, when nothing is pending any more: raise (an `assert` will do) if something is wrong."""
 
+    def close(self) -> None:
+        """The run is over, however it ended: give back what the workload has opened, such as a database in memory."""
+
     def sometimes(self, view: Any) -> Mapping[str, bool]:
         """At rest: properties that have to hold in at least one run, so that one which does nothing is noticed."""
         return {}

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-from phasm_fdb.lint.catalogue import full_name, rule_for
+from phasm_fdb.lint.catalogue import CLOCK_UNLESS_GIVEN, FORMATS, LOCAL_ZONE, NOW, full_name, rule_for
 from phasm_fdb.lint.finding import Finding, finding_at
 from phasm_fdb.lint.rules import DATABASE, IDENTITY, OUTPUT, SHARED_STATE
 from phasm_fdb.lint.scope import Scope
-from phasm_fdb.lint.values import Bound, Known, Value, owner_of, type_of
-from phasm_fdb.outside import CLOCK_UNLESS_GIVEN, DOORS
+from phasm_fdb.lint.values import Bound, Known, Value, owners_of, type_of
+from phasm_fdb.outside import DOORS, is_local_format
 from phasm_fdb.state import State
 
 #: What a name does, for the rules that are no doors.
@@ -24,9 +24,6 @@ DOES = {kind: door.does for kind, door in DOORS.items()} | {
     OUTPUT: "writes something down for people",
     SHARED_STATE: "is kept outside of the state",
 }
-
-#: Functions that use the time zone of the system unless they are given one as their second argument.
-LOCAL_ZONE = ("datetime.datetime.fromtimestamp", "datetime.date.fromtimestamp")
 
 
 def check_doors(scope: Scope) -> Iterator[Finding]:
@@ -51,9 +48,15 @@ def check_doors(scope: Scope) -> Iterator[Finding]:
 def _rule_for_call(scope: Scope, call: ast.Call) -> str | None:
     """The rule for a call which depends on its arguments: None if it is allowed, "" if the name alone decides."""
     given = len(call.args) + len(call.keywords)
-    if isinstance(call.func, ast.Attribute) and call.func.attr == "astimezone":
+    attribute = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    if attribute == "astimezone":
         return None if given else "environment"
+    constants = [part.value for part in call.args if isinstance(part, ast.Constant)]
+    if attribute in FORMATS and any(map(is_local_format, constants)):
+        return "environment"
     for name in _full_names(scope, call.func):
+        if name in NOW and any(constant in ("now", "today") for constant in constants):
+            return "clock"
         if name in LOCAL_ZONE:
             return None if given > 1 else "environment"
         if name == "random.Random":
@@ -100,9 +103,8 @@ def _full_names(scope: Scope, node: ast.expr) -> Iterator[str]:
         base = scope.value(node.value)
         if isinstance(base, Known) and isinstance(base.value, ModuleType):
             yield full_name(base.value.__name__, node.attr)
-        owner = owner_of(base, node.attr)
-        if owner is not None:
-            yield full_name(owner.__module__, f"{owner.__qualname__}.{node.attr}")
+        for cls in owners_of(base, node.attr):
+            yield full_name(cls.__module__, f"{cls.__qualname__}.{node.attr}")
     found: Any = value.function if isinstance(value, Bound) else value.value if isinstance(value, Known) else None
     if isinstance(found, ModuleType):
         yield found.__name__
