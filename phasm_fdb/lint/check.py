@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from phasm_fdb.lint.checks.doors import check_doors
+from phasm_fdb.lint.checks.identity import check_identity
 from phasm_fdb.lint.checks.money import check_declarations, check_floats
 from phasm_fdb.lint.checks.orders import check_orders
 from phasm_fdb.lint.checks.shared import check_shared
@@ -37,6 +38,7 @@ def _all(reach: Reach) -> Iterator[Finding]:
     yield from check_declarations(reach)
     for scope in reach.scopes:
         yield from check_doors(scope)
+        yield from check_identity(scope)
         yield from check_orders(scope)
         yield from check_shared(scope, reach.machine)
         yield from check_floats(scope)

@@ -36,6 +36,8 @@ def check_doors(scope: Scope) -> Iterator[Finding]:
                 done.add(node.func)
             if rule:
                 yield finding_at(scope.text.path, node, rule, _found(node, rule), scope.via)
+        if isinstance(node, ast.FormattedValue) and _is_local_spec(node):
+            yield finding_at(scope.text.path, node, "environment", _found(node, "environment"), scope.via)
         if node in done:
             done.update(ast.iter_child_nodes(node))
         elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
@@ -64,6 +66,13 @@ def _rule_for_call(scope: Scope, call: ast.Call) -> str | None:
         if name in CLOCK_UNLESS_GIVEN and given > CLOCK_UNLESS_GIVEN[name]:
             return "environment" if name in ("time.localtime", "time.ctime") else None
     return ""
+
+
+def _is_local_spec(node: ast.FormattedValue) -> bool:
+    """Whether a part of an f-string is written in the language of the process: `{day:%B}`, `{number:n}`."""
+    spec = node.format_spec
+    texts = [str(part.value) for part in getattr(spec, "values", ()) if isinstance(part, ast.Constant)]
+    return any(is_local_format(text) or ("%" not in text and text.endswith("n")) for text in texts)
 
 
 def _rule_for_name(scope: Scope, node: ast.Name | ast.Attribute) -> str | None:
