@@ -117,7 +117,7 @@ def annotated(annotation: Any, namespace: dict[str, Any]) -> Value:
         kinds = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
         annotation = kinds[0] if len(kinds) == 1 else None
     annotation = typing.get_origin(annotation) or annotation
-    return Made(annotation) if isinstance(annotation, type) and annotation is not object else None
+    return Made(annotation) if isinstance(annotation, type) and annotation not in (object, Any) else None
 
 
 def plain_function(value: Any) -> FunctionType | None:
