@@ -15,7 +15,9 @@ from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.staged import Staged, decode_count, encode_count
 from phasm_fdb.database.transactional import run
 from phasm_fdb.database.versions import read_version
+from phasm_fdb.describing import place_of, value_of
 from phasm_fdb.errors import CodecError, DuplicateAction
+from phasm_fdb.failure import Failure
 from phasm_fdb.inbox import Queued
 from phasm_fdb.keys import unpack
 from phasm_fdb.keyspace import Keyspace, stamp_of, stamped_key
@@ -29,6 +31,24 @@ ONE = encode_count(1)
 PAGE_ROWS = 200
 #: How many elements a dead letter had before they were counted by their ids.
 OLDER_LENGTH = 8
+#: Under this name the last element of a dead letter says where more is kept of its failure.
+FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A row of the state that `stf` had read.
+
+    Attributes:
+        place: the field, with the key where it has keys: `balance['ann']`.
+        value: what was there: `ABSENT` for nothing, the stored bytes where they do not decode.
+    """
+
+    place: str
+    value: Any
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.value!r}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +64,11 @@ class DeadLetter:
         attempts: how many attempts were made.
         cause: what the last failure was.
         at: when it was given up, in milliseconds since the epoch.
+        result: the result of an action on which the machine failed, undecoded if it does not decode any more: `requeue`
+            has it applied, and the outside call is not made again. None where there is none.
+        traceback: of what the handler or the machine raised last; empty where that is not known.
+        reads: what `stf` had read of the state when it failed, in that order, up to 1,000 rows and 100 kB.
+        raw: the stored row, of what cannot be decoded at all; None of everything else.
     """
 
     stamp: Versionstamp
@@ -54,6 +79,10 @@ class DeadLetter:
     attempts: int
     cause: str
     at: int
+    result: Any = None
+    traceback: str = ""
+    reads: tuple[Read, ...] = ()
+    raw: bytes | None = None
 
 
 def bury(
@@ -64,17 +93,19 @@ def bury(
     progress: Progress,
     cause: str,
     now_ms: int,
+    failure: bytes = b"",
 ) -> None:
     """Write the dead letter of an action or input; its own rows are the caller's to remove.
 
     Args:
         record: with its id or request id filled in.
         progress: how many attempts were made, and where the action was first emitted.
+        failure: the versionstamp (12 bytes) under which more is kept (see `Failure`), which is the caller's to write.
     """
     row = machinery.keyspace.dead_row(Versionstamp.incomplete(stamps.next_user_version()))
     content = [
         *(record.packed_id, record.raw, record.packed_key, record.is_input),
-        *(progress.attempts, progress.origin, cause[:MAX_CAUSE], now_ms, {}),
+        *(progress.attempts, progress.origin, cause[:MAX_CAUSE], now_ms, {FAILURE: failure} if failure else {}),
     ]
     staged.set_versionstamped_key(stamped_key(row), msgpack.packb(content))
     if record.packed_id is not None:
@@ -84,7 +115,7 @@ def bury(
 def dead_letters(machinery: Machinery, tr: Any) -> Iterator[DeadLetter]:
     """The dead letters, in the order they were given up."""
     for key, value in rows(tr, *machinery.keyspace.dead()):
-        yield _decode(machinery, key, value)
+        yield _decode(machinery, tr, key, value)
 
 
 def discard(machinery: Machinery, tr: Any, stamp: Versionstamp, now: float) -> bool:
@@ -94,6 +125,7 @@ def discard(machinery: Machinery, tr: Any, stamp: Versionstamp, now: float) -> b
     if letter is None:
         return False
     packed_id, _, _, is_input, *_ = letter
+    _drop_failure(machinery.keyspace, staged, letter)
     if is_input and packed_id is not None:
         receipts = machinery.receipts
         receipt = receipts.for_request(unpack(packed_id)[0], now, read_version(tr))
@@ -106,19 +138,25 @@ def discard(machinery: Machinery, tr: Any, stamp: Versionstamp, now: float) -> b
 def requeue(machinery: Machinery, tr: Any, stamps: TransactionStamps, stamp: Versionstamp, now: float) -> bool:
     """Put a dead letter back where it came from, with its attempts starting anew.
 
-    An action keeps its idempotency key.
+    An action keeps its idempotency key; the result of one that has a result is applied, and no call is made.
 
     Returns:
         False if there is no such dead letter, or if its input has been applied meanwhile, and so it is removed.
 
     Raises:
         DuplicateAction: another action has its id by now.
+        CodecError: it is a row that does not decode.
     """
     keys, staged = machinery.keyspace, Staged(tr)
     letter = _take(keys, staged, stamp)
     if letter is None:
         return False
     packed_id, raw, packed_key, is_input, _, origin, *_ = letter
+    failure = _failure(keys, staged, letter)
+    if failure.stored is not None:
+        raise CodecError(f"the dead letter {stamp} is a row that does not decode: discard it, it cannot be put back")
+    if not failure.result:
+        _drop_failure(keys, staged, letter)
     lanes = machinery.meta.load(staged).lanes
     spread_by = packed_key if packed_key is not None else packed_id
     lane = 0 if spread_by is None else lane_of(spread_by, lanes)
@@ -129,7 +167,8 @@ def requeue(machinery: Machinery, tr: Any, stamps: TransactionStamps, stamp: Ver
     else:
         if staged.read(keys.id_row(packed_id)) is not None:
             raise DuplicateAction(unpack(packed_id)[0])
-        machinery.outbox.enter(staged, stamps, lane, Record(packed_id, raw, packed_key), Progress(origin=origin))
+        progress = Progress(origin=origin, failures=len(failure.result))
+        machinery.outbox.enter(staged, stamps, lane, Record(packed_id, raw, packed_key), progress)
     staged.flush(tr)
     return is_back
 
@@ -164,6 +203,24 @@ def _take(keys: Keyspace, staged: Staged, stamp: Versionstamp) -> list[Any] | No
     return letter
 
 
+def _failure(keys: Keyspace, reader: Staged, letter: list[Any]) -> Failure:
+    """What is kept beside a dead letter."""
+    stamp = _failure_stamp(letter)
+    return Failure() if stamp is None else Failure.read(reader, keys, stamp)
+
+
+def _drop_failure(keys: Keyspace, staged: Staged, letter: list[Any]) -> None:
+    """Remove what is kept beside a dead letter."""
+    stamp = _failure_stamp(letter)
+    if stamp is not None:
+        staged.clear_range(*keys.failure(stamp))
+
+
+def _failure_stamp(letter: list[Any]) -> bytes | None:
+    stamp: bytes | None = letter[OLDER_LENGTH].get(FAILURE) if len(letter) > OLDER_LENGTH else None
+    return stamp
+
+
 def count_older_letters(machinery: Machinery, db: Any) -> None:
     """Count the dead letters by their ids, once: those that older code wrote are not counted."""
     begin: bytes | None = machinery.keyspace.dead()[0]
@@ -192,22 +249,31 @@ def _count_page(keys: Keyspace, begin: bytes, tr: Any) -> bytes | None:
     return None if is_end else found[-1][0] + b"\0"
 
 
-def _decode(machinery: Machinery, key: bytes, value: bytes) -> DeadLetter:
+def _decode(machinery: Machinery, tr: Any, key: bytes, value: bytes) -> DeadLetter:
     content = msgpack.unpackb(value, strict_map_key=False)
     packed_id, raw, packed_key, is_input, attempts, _, cause, at, *_ = content
     definition = machinery.definition
-    codec: Codec[Any] = definition.inputs if is_input else definition.tracked
-    try:
-        payload = codec.from_raw(raw)
-    except CodecError:
-        payload = raw
+    failure = _failure(machinery.keyspace, Staged(tr), content)
+    state = definition.state_class
     return DeadLetter(
         stamp_of(key),
         "input" if is_input else "action",
         None if packed_id is None else unpack(packed_id)[0],
-        payload,
+        _decoded(definition.inputs if is_input else definition.tracked, raw),
         None if packed_key is None else unpack(packed_key)[0],
         attempts,
         cause,
         at,
+        _decoded(definition.results, failure.result[0]) if failure.result else None,
+        failure.traceback,
+        tuple(Read(place_of(state, row), value_of(state, row, data)) for row, data in failure.reads),
+        failure.stored,
     )
+
+
+def _decoded(codec: Codec[Any], raw: Any) -> Any:
+    """The value of what is stored, or that itself if it does not decode."""
+    try:
+        return codec.from_raw(raw)
+    except CodecError:
+        return raw

@@ -59,6 +59,10 @@ class Definition:
         """Raise an InputError unless this is of the declared `TrackedResult`."""
         _to_raw(self.results, result)
 
+    def encode_result(self, result: Any) -> Any:
+        """A result as it is stored; raises an InputError unless it is of the declared `TrackedResult`."""
+        return _to_raw(self.results, result)
+
     def encode_action(self, action: Tracked[Any] | Untracked[Any] | Later[Any]) -> Any:
         """What this holds, as it is stored; raises an InputError unless it is of the declared type."""
         if isinstance(action, Tracked):

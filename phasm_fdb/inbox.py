@@ -29,6 +29,7 @@ class Queued:
         at: when it was submitted or fell due, in milliseconds since the epoch.
         packed_request: its request id; None for an input that the machine sent itself.
         packed_key: its ordering key.
+        failures: how often the machine has failed on it.
     """
 
     key: bytes
@@ -36,6 +37,7 @@ class Queued:
     at: int
     packed_request: bytes | None
     packed_key: bytes | None
+    failures: int = 0
 
     @property
     def request_id(self) -> Any:
@@ -52,7 +54,8 @@ class Inbox:
     def put(self, staged: Staged, stamps: TransactionStamps, lane: int, queued: Queued) -> None:
         """Append an input to a lane; the row's key comes from the commit, so that of `queued` does not matter."""
         row = self._keys.inbox_row(lane, Versionstamp.incomplete(stamps.next_user_version()))
-        value = msgpack.packb([queued.packed_request, queued.raw, queued.at, queued.packed_key])
+        more = [queued.failures] if queued.failures else []
+        value = msgpack.packb([queued.packed_request, queued.raw, queued.at, queued.packed_key, *more])
         staged.set_versionstamped_key(stamped_key(row), check_size(value, "the input", MAX_RECORD_BYTES))
         staged.add(self._keys.signal(lane), ONE)
 
@@ -64,5 +67,5 @@ class Inbox:
     @staticmethod
     def decode(key: bytes, value: bytes) -> Queued:
         """What an inbox row holds."""
-        packed_request, raw, at, packed_key = msgpack.unpackb(value, strict_map_key=False)
-        return Queued(key, raw, at, packed_request, packed_key)
+        packed_request, raw, at, packed_key, *more = msgpack.unpackb(value, strict_map_key=False)
+        return Queued(key, raw, at, packed_request, packed_key, *more)

@@ -10,6 +10,7 @@
     ("d", stamp)                   dead letter: an action or input that was given up, with the cause
     ("y", is input, id)            how many dead letters have this id of an action, or request id of an input
     ("y",)                         there is such a row for every dead letter
+    ("f", stamp, n)                part n of what is kept of a failure: a result that was not applied, and why
     ("i", id)                      id of a pending action -> its lane and number
     ("v", id)                      id of a pending action -> the versionstamp of its outbox row
     ("g", lane)                    counts what came into the lane: workers watch it
@@ -76,6 +77,7 @@ class Keyspace:
         self.all_timers = self._under("t")
         self.all_inbox = self._under("q")
         self._dead = self._under("d")
+        self._failures = self._under("f")
         self._leases = self._under("l")
         self._workers = self._under("w")
         self._slots = self._under("c")
@@ -163,6 +165,10 @@ class Keyspace:
         begin = self.all_inbox + pack_element(lane)
         return begin, begin + b"\xff"
 
+    def lane_of_input(self, inbox_row: bytes) -> int:
+        """The lane of an inbox row."""
+        return int(unpack(inbox_row[len(self.all_inbox) :])[0])
+
     def signal(self, lane: int) -> bytes:
         """The row that grows with everything that comes into a lane."""
         return self._signals + pack_element(lane)
@@ -186,6 +192,14 @@ class Keyspace:
     def dead_id(self, is_input: bool, packed_id: bytes) -> bytes:
         """The row that counts the dead letters of an action's id, or of an input's request id."""
         return self.dead_ids + pack_element(is_input) + packed_id
+
+    def failure(self, stamp: bytes) -> tuple[bytes, bytes]:
+        """The range of what is kept of a failure, by the versionstamp (12 bytes) of what could not be applied."""
+        begin = self._failures + pack_element(stamp)
+        return begin, begin + b"\xff"
+
+    def failure_part(self, stamp: bytes, part: int) -> bytes:
+        return self._failures + pack_element(stamp) + pack_element(part)
 
     def lease(self, lane: int) -> bytes:
         return self._leases + pack_element(lane)

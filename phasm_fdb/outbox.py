@@ -199,7 +199,7 @@ class Outbox:
             check_size(record, f"the action {id!r}", MAX_RECORD_BYTES)
         # An id that is minted now is not known yet, and would put all such actions into one lane.
         lane = lane_of(packed_key or (record if minted else packed), lanes)
-        place = msgpack.packb([lane, number, minted] if due is None else [lane, number, minted, due, is_input])
+        place = encode_place(lane, number, minted, due, is_input)
         if minted:
             staged.set_versionstamped_key(stamped_key(id_row), place)
         else:
@@ -215,7 +215,8 @@ class Outbox:
         """
         assert record.packed_id is not None, "an action keeps its id when its row moves"
         number = stamps.next_user_version()
-        staged.set(self._keys.id_row(record.packed_id), msgpack.packb([lane, number, False]))
+        kept = progress.origin if progress.failures else None
+        staged.set(self._keys.id_row(record.packed_id), encode_place(lane, number, False, kept=kept))
         staged.set_versionstamped_value(self._keys.location_row(record.packed_id), stamp_value())
         stamp = Versionstamp.incomplete(number)
         plain = Record(record.packed_id, record.raw, record.packed_key)
@@ -238,7 +239,7 @@ class Outbox:
         place = staged.read(id_row)
         if place is None:
             return False
-        lane, number, minted, due = place_of(place)
+        lane, number, minted, due, kept = place_of(place)
         location_row = self._keys.location_row(packed)
         location = id.tr_version if minted else staged.read(location_row)
         assert location is not None, f"the action {id!r} is pending, but not in the outbox"
@@ -254,6 +255,8 @@ class Outbox:
         staged.clear(id_row)
         if not minted:
             staged.clear(location_row)
+        if kept is not None:
+            staged.clear_range(*self._keys.failure(kept))
         return True
 
     def require(self, staged: Staged, id: Any) -> None:
@@ -265,7 +268,7 @@ class Outbox:
 
     def _is_input(self, staged: Staged, id: Any, packed: bytes, place: bytes) -> bool:
         """Whether it is an input for later that has this id, and not an action."""
-        lane, number, minted, due = place_of(place)
+        lane, number, minted, due, _ = place_of(place)
         if due is None or is_for_later(place):
             return due is not None
         # Older code left it to the timer's row to say.
@@ -404,13 +407,29 @@ def lane_of(spread_by: bytes, lanes: int) -> int:
     return int.from_bytes(hashlib.blake2b(spread_by, digest_size=4).digest(), "big") % lanes
 
 
-def place_of(id_value: bytes) -> tuple[int, int, bool, int | None]:
-    """What an id row says: the lane and number of the row, whether the id is its versionstamp, when it is due."""
-    lane, number, minted, *due = msgpack.unpackb(id_value)
-    return lane, number, minted, due[0] if due else None
+def encode_place(
+    lane: int, number: int, minted: bool, due: int | None = None, is_input: bool = False, kept: bytes | None = None
+) -> bytes:
+    """What an id row says, as it is stored; see `place_of` and `is_for_later`."""
+    if due is None and kept is None:
+        return msgpack.packb([lane, number, minted])  # type: ignore[no-any-return]
+    return msgpack.packb([lane, number, minted, due, is_input, *([] if kept is None else [kept])])  # type: ignore[no-any-return]
+
+
+def place_of(id_value: bytes) -> tuple[int, int, bool, int | None, bytes | None]:
+    """What an id row says.
+
+    Returns:
+        The lane and the number of the action's row, whether the id is that row's versionstamp, when it is due, and
+        under which versionstamp its result is kept, if the machine has failed on it.
+    """
+    lane, number, minted, *more = msgpack.unpackb(id_value)
+    if not more:
+        return lane, number, minted, None, None
+    return lane, number, minted, more[0], more[2] if len(more) > 2 else None
 
 
 def is_for_later(id_value: bytes) -> bool:
     """Whether an id row says that it is an input for later that has the id; older code did not say so."""
     _, _, _, *more = msgpack.unpackb(id_value)
-    return len(more) == 2 and bool(more[1])
+    return len(more) >= 2 and bool(more[1])

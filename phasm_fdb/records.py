@@ -28,6 +28,7 @@ class Progress:
         cause: what the last failure was.
         origin: the versionstamp (12 bytes) at which the action was emitted, where its row has moved since.
         instead: the action, undecoded, which `restore` put in place of the original one.
+        failures: how often the machine has failed on the action's result, which is kept; 0 while there is none.
     """
 
     attempts: int = 0
@@ -37,9 +38,11 @@ class Progress:
     cause: str = ""
     origin: bytes = b""
     instead: Any = None
+    failures: int = 0
 
     def raw(self) -> list[Any]:
-        return [self.attempts, self.running, self.first_ms, self.next_ms, self.cause, self.origin, self.instead]
+        raw = [self.attempts, self.running, self.first_ms, self.next_ms, self.cause, self.origin, self.instead]
+        return [*raw, self.failures] if self.failures else raw
 
     def encode(self) -> bytes:
         return bytes(msgpack.packb(self.raw()))

@@ -9,10 +9,12 @@ from collections.abc import Callable
 
 from phasm_fdb.database.transactional import error_code
 from phasm_fdb.errors import StaleLease
+from phasm_fdb.inbox import Queued
+from phasm_fdb.records import tag_of
 from phasm_fdb.runtime.applying import Batch, apply_batch, bury_first
 from phasm_fdb.runtime.batching import BatchSize
 from phasm_fdb.runtime.capabilities import Capabilities
-from phasm_fdb.runtime.failing import cause_of
+from phasm_fdb.runtime.causes import cause_of
 from phasm_fdb.runtime.lane import Lane
 from phasm_fdb.runtime.lanes import Lanes
 from phasm_fdb.runtime.settler import TOO_LARGE
@@ -100,7 +102,20 @@ class Applier:
         self._telemetry.count("transitions", batch.applied)
         self._telemetry.count("rejections", batch.rejected)
         self._telemetry.count("dead_letters", batch.buried)
-        if batch.buried:
-            logger.error("%d inputs made the machine fail", batch.buried, extra={"lane": lane.lease.lane})
+        for queued, error, is_tried_again in batch.failed:
+            self._say_machine_failed(lane, queued, error, is_tried_again)
         lane.unknown_inputs |= batch.unknown
         self._untracked.offer(batch.untracked)
+
+    def _say_machine_failed(self, lane: Lane, queued: Queued, error: Exception, is_tried_again: bool) -> None:
+        """The first and the last time with the traceback, since it is a bug that somebody has to mend."""
+        with_traceback = queued.failures == 0 or not is_tried_again
+        tag = tag_of(queued.raw)
+        logger.log(
+            logging.ERROR if with_traceback else logging.WARNING,
+            "%s failed on the input %s %r for the %d. time, and it %s: %s",
+            *(self._machinery.definition.name, tag, queued.request_id, queued.failures + 1),
+            *("is tried again later" if is_tried_again else "was moved to the dead letters", cause_of(error)),
+            extra={"lane": lane.lease.lane, "input": tag, "id": queued.request_id},
+            exc_info=error if with_traceback else None,
+        )

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
 from phasm_fdb.actions import Untracked
-from phasm_fdb.database.staged import Staged
+from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.database.versions import read_version
 from phasm_fdb.dead_letters import bury
-from phasm_fdb.errors import InputFailed, InputRejected, TransitionError
+from phasm_fdb.errors import CodecError, InputFailed, InputRejected, TransitionError
+from phasm_fdb.failure import Failure, reads_of, text_of
 from phasm_fdb.inbox import Queued
+from phasm_fdb.keyspace import stamp_of
 from phasm_fdb.machine import Normal
 from phasm_fdb.outbox import TransactionStamps
 from phasm_fdb.receipts import Receipt, is_open
 from phasm_fdb.records import Progress, Record, tag_of
 from phasm_fdb.runtime.capabilities import Capabilities
-from phasm_fdb.runtime.failing import cause_of, is_ours
+from phasm_fdb.runtime.causes import cause_of, is_ours
 from phasm_fdb.runtime.lease import Lease, fence
+from phasm_fdb.runtime.retry import Retry
 from phasm_fdb.transition import Machinery, transition
 
 #: How many inputs of unknown types are looked past to find some that this code knows.
 LOOK_PAST = 1_000
+
+#: How an input that the machine sent itself is tried again.
+TIMERS = Retry()
+
+ONE = encode_count(1)
 
 #: A batch ends early when it has used so many of the 65,536 numbers beside its versionstamp.
 LAST_NUMBER = 40_000
@@ -34,6 +43,7 @@ class Batch:
     Attributes:
         taken: how many inputs are out of the inbox.
         applied, rejected, buried: what became of them.
+        failed: those on which the machine failed, with the error, and whether they are tried again.
         untracked: the untracked actions that they emitted.
         unknown: the types that this code does not know, of inputs that were left in place.
         more: there were more inputs than fitted.
@@ -43,6 +53,7 @@ class Batch:
     applied: int = 0
     rejected: int = 0
     buried: int = 0
+    failed: list[tuple[Queued, Exception, bool]] = field(default_factory=list)
     untracked: list[Untracked[Any]] = field(default_factory=list)
     unknown: set[str] = field(default_factory=set)
     more: bool = False
@@ -53,8 +64,8 @@ def apply_batch(
 ) -> Batch:
     """Apply the first inputs of a lane, at most `size`, in one transaction, which the caller commits.
 
-    A rejection is recorded as the input's outcome; an input that makes the machine fail goes to the dead letters;
-    neither touches its neighbours.
+    A rejection is recorded as the input's outcome. An input that makes the machine fail goes to the dead letters; one
+    that the machine sent itself is tried again before that, unless others wait behind it. None touches its neighbours.
 
     Raises:
         StaleLease: the lane is lost; nothing is written.
@@ -118,9 +129,7 @@ def _apply(
 ) -> None:
     """Apply one input, or record why not."""
     try:
-        payload = machinery.definition.inputs.from_raw(queued.raw)
-        input = Normal(payload, queued.at, queued.request_id)
-        applied = transition(machinery, base, stamps, input, receipt, may_be_repeated=True)
+        applied = transition(machinery, base, stamps, _input(machinery, queued), receipt, may_be_repeated=True)
     except TransitionError as rejection:
         batch.rejected += 1
         if receipt is not None and not isinstance(rejection, InputRejected):
@@ -130,11 +139,45 @@ def _apply(
     except Exception as error:
         if not is_ours(error):
             raise
-        batch.buried += 1
-        _bury(machinery, base, stamps, queued, receipt, cause_of(error), now)
+        _failed(machinery, base, stamps, queued, receipt, error, now, batch)
     else:
         batch.applied += 1
         batch.untracked += () if applied.repeated else applied.untracked
+
+
+def _failed(
+    machinery: Machinery,
+    base: Staged,
+    stamps: TransactionStamps,
+    queued: Queued,
+    receipt: Receipt | None,
+    error: Exception,
+    now: float,
+    batch: Batch,
+) -> None:
+    """Record that the machine failed on an input: somebody waits for the outcome, or it is a timer and may wait."""
+    failures = queued.failures + 1
+    waits = queued.packed_request is None and queued.packed_key is None and failures < TIMERS.max_transitions
+    batch.failed.append((queued, error, waits))
+    if waits:
+        keys = machinery.keyspace
+        lane, next_ms = keys.lane_of_input(queued.key), int((now + TIMERS.longest_delay(failures)) * 1000)
+        progress = Progress(failures=failures, cause=cause_of(error))
+        timer = Record(None, queued.raw, is_input=True, progress=progress).encode()
+        base.set(keys.timer_row(lane, next_ms, stamp_of(queued.key)), timer)
+        base.add(keys.signal(lane), ONE)
+        return
+    batch.buried += 1
+    reads: tuple[tuple[bytes, bytes | None], ...] = ()
+    with contextlib.suppress(CodecError):
+        reads = reads_of(machinery, base, _input(machinery, queued))
+    Failure(traceback=text_of(error), reads=reads).write(base, machinery.keyspace, queued.key[-12:])
+    _bury(machinery, base, stamps, queued, receipt, cause_of(error), now, queued.key[-12:])
+
+
+def _input(machinery: Machinery, queued: Queued) -> Normal[Any]:
+    """A queued input as the machine gets it; raises a CodecError if its payload does not decode."""
+    return Normal(machinery.definition.inputs.from_raw(queued.raw), queued.at, queued.request_id)
 
 
 def bury_first(machinery: Machinery, capabilities: Capabilities, lease: Lease, cause: str, now: float, tr: Any) -> None:
@@ -157,8 +200,10 @@ def _bury(
     receipt: Receipt | None,
     cause: str,
     now: float,
+    failure: bytes = b"",
 ) -> None:
     record = Record(queued.packed_request, queued.raw, queued.packed_key, is_input=True)
-    bury(machinery, base, stamps, record, Progress(attempts=1), cause, int(now * 1000))
+    progress = Progress(attempts=queued.failures + 1)
+    bury(machinery, base, stamps, record, progress, cause, int(now * 1000), failure)
     if receipt is not None:
         machinery.receipts.refuse(base, receipt, InputFailed(cause))

@@ -40,8 +40,7 @@ class Caller:
         """
         name = self._machinery.definition.name
         key = idempotency_key(name, self._machinery.keyspace.prefix, work.origin)
-        assert work.record is not None
-        id, number = work.record.id(work.stamp), work.progress.attempts
+        id, number = work.id, work.progress.attempts
         loop = asyncio.get_running_loop()
         begun = loop.time()
         outcome = "cancelled"

@@ -12,6 +12,8 @@ from phasm_fdb.errors import StaleLease
 from phasm_fdb.runtime.applier import Applier
 from phasm_fdb.runtime.calling import Caller
 from phasm_fdb.runtime.capabilities import Capabilities
+from phasm_fdb.runtime.causes import WorkerLost
+from phasm_fdb.runtime.ending import Ending
 from phasm_fdb.runtime.firing import fire
 from phasm_fdb.runtime.keeper import Keeper
 from phasm_fdb.runtime.lane import Lane
@@ -19,7 +21,6 @@ from phasm_fdb.runtime.lanes import Lanes
 from phasm_fdb.runtime.limit import Limiter
 from phasm_fdb.runtime.loading import read_pages, take_page
 from phasm_fdb.runtime.settler import Settler
-from phasm_fdb.runtime.settling import Ending
 from phasm_fdb.runtime.starting import Started, start
 from phasm_fdb.runtime.supervisor import Supervisor
 from phasm_fdb.runtime.telemetry import Telemetry
@@ -30,10 +31,6 @@ from phasm_fdb.transition import Machinery
 #: Nothing more is started while so many ended attempts wait to be recorded.
 MOST_UNSETTLED = 1_000
 LANES_A_LOOK = 50
-
-
-class WorkerLost(Exception):
-    """The cause of death of an action whose last attempt was under way when its worker died."""
 
 
 class Dispatcher:
@@ -224,6 +221,8 @@ class Dispatcher:
             self._settle(work, None, WorkerLost("the worker was lost during the last attempt"))
         for work, error in started.unreadable:
             self._settle(work, None, error)
+        for work in started.kept:
+            self._settle(work, None, None)
         now = asyncio.get_running_loop().time()
         for tag, (works, seconds) in started.denied.items():
             self._blocked[tag] = now + seconds
@@ -263,7 +262,9 @@ class Dispatcher:
         retry = self._capabilities.by_tag[work.tag].handler.retry
         if error is not None and work.action is None:
             retry = replace(retry, final=(Exception,))  # what cannot be read will not get better
-        delay = retry.delay(max(1, work.progress.attempts), self._chance)
+        progress = work.progress
+        number = progress.failures + 1 if progress.failures else max(1, progress.attempts)
+        delay = retry.delay(number, self._chance)
         self._settler.put(Ending(work, retry, result, error, delay))
 
     # ------------------------------------------------------------------------------------------ sleeping

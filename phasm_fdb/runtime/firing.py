@@ -59,4 +59,5 @@ def _move(
     staged.clear(keys.id_row(packed_id))
     if record.packed_id is not None:
         staged.clear(keys.location_row(packed_id))
-    machinery.inbox.put(staged, stamps, lane, Queued(b"", record.raw, now_ms, None, record.packed_key))
+    failures = 0 if record.progress is None else record.progress.failures
+    machinery.inbox.put(staged, stamps, lane, Queued(b"", record.raw, now_ms, None, record.packed_key, failures))

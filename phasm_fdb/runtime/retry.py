@@ -7,6 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+#: So often is a transition tried that fails on a kept result, and on an input that the machine sent itself, where no
+#: policy says otherwise: over twenty minutes or so, in which new code may be deployed.
+MOST_TRANSITIONS = 30
+
 #: Beyond this exponent every delay has long reached its maximum, and the power would be too large for a float.
 LAST_EXPONENT = 60
 
@@ -21,7 +25,8 @@ class Retry:
     Attributes:
         first_delay, max_delay: in seconds.
         factor: by how much the bound of the delay grows with each attempt.
-        max_attempts: give up after that many; None for no bound.
+        max_attempts: give up after that many; None for no bound. If the machine fails on the result, the call is not
+            made again: the transition is, after the same delays and as often (30 times if there is no bound).
         timeout: seconds that one attempt may take, counted from its last heartbeat; None for no bound. A plain
             function in a thread cannot be stopped: its result is dropped.
         total: seconds from the first start in which all attempts have to fit; None for no bound.
@@ -51,8 +56,16 @@ class Retry:
 
     def delay(self, number: int, chance: random.Random) -> float:
         """Seconds to wait after attempt `number` has failed."""
-        bound = self.first_delay * self.factor ** min(number - 1, LAST_EXPONENT)
-        return chance.uniform(0, min(bound, self.max_delay))
+        return chance.uniform(0, self.longest_delay(number))
+
+    def longest_delay(self, number: int) -> float:
+        """Seconds to wait at most after attempt `number` has failed."""
+        return min(self.first_delay * self.factor ** min(number - 1, LAST_EXPONENT), self.max_delay)
+
+    @property
+    def max_transitions(self) -> int:
+        """How often the transition of a result is tried before the action is given up."""
+        return MOST_TRANSITIONS if self.max_attempts is None else self.max_attempts
 
     def is_spent(self, number: int, error: BaseException, elapsed: float) -> bool:
         """Whether to give up after attempt `number` failed with `error`, `elapsed` seconds after the first start."""

@@ -8,16 +8,19 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from phasm_fdb.database.transactional import error_code
 from phasm_fdb.runtime.batching import BatchSize
-from phasm_fdb.runtime.failing import Settled, Verdict, cause_of
+from phasm_fdb.runtime.causes import ResultTooLarge, cause_of
+from phasm_fdb.runtime.ending import Ending, Settled, Verdict
 from phasm_fdb.runtime.lanes import Lanes
 from phasm_fdb.runtime.retry import Retry
-from phasm_fdb.runtime.settling import Ending, settle
+from phasm_fdb.runtime.settling import settle
 from phasm_fdb.runtime.telemetry import Telemetry
 from phasm_fdb.runtime.transacting import Transactor
 from phasm_fdb.runtime.untracked import UntrackedQueue
+from phasm_fdb.runtime.work import Work
 from phasm_fdb.transition import Machinery
 
 logger = logging.getLogger("phasm_fdb.worker")
@@ -28,10 +31,6 @@ LARGEST_BATCH = 256
 TOO_LARGE = frozenset({2101, 2102, 2103})
 
 GIVE_UP = Retry(final=(Exception,))
-
-
-class ResultTooLarge(Exception):
-    """What the machine does about a result is too large for a transaction."""
 
 
 class Settler:
@@ -94,19 +93,23 @@ class Settler:
             self._lanes.tell()
 
     def _too_large(self, batch: list[Ending], error: Exception) -> None:
-        """Make smaller batches from now on; what is too large by itself counts as a failed attempt.
+        """Make smaller batches from now on; the result of one that is too large by itself is kept.
 
-        That goes by its policy first; if what it leads to is too large again, to the dead letters.
+        If even that is too large, or there is no result, the action is given up.
         """
         self._size.failed()
-        if len(batch) == 1:
-            retry = GIVE_UP if isinstance(batch[0].error, ResultTooLarge) else batch[0].retry
-            self._queue[0] = replace(batch[0], retry=retry, result=None, error=ResultTooLarge(str(error)))
+        if len(batch) > 1:
+            return
+        ending, too_large = batch[0], ResultTooLarge(str(error))
+        if ending.too_large is None:
+            self._queue[0] = replace(ending, too_large=too_large)
+        else:
+            self._queue[0] = replace(ending, retry=GIVE_UP, result=None, error=too_large)
 
     def _after(self, ending: Ending, settled: Settled) -> None:
         """Let what was settled take effect in memory."""
         work, verdict = ending.work, settled.verdict
-        self._count(ending, verdict)
+        self._count(ending, settled)
         if settled.applied is not None:
             self._untracked.offer(settled.applied.untracked)
         if work.slot is not None:
@@ -125,22 +128,41 @@ class Settler:
         else:
             lane.window.done(work)
 
-    def _count(self, ending: Ending, verdict: Verdict) -> None:
-        count = self._telemetry.count
+    def _count(self, ending: Ending, settled: Settled) -> None:
+        count, verdict = self._telemetry.count, settled.verdict
         if verdict is Verdict.COMPLETED:
             count("transitions")
             count("actions.completed")
         elif verdict is Verdict.RETRIED:
             count("actions.retried")
+        elif verdict is Verdict.KEPT:
+            count("results.kept")
         elif verdict is Verdict.BURIED:
             count("dead_letters")
         else:
             count("actions.stale")
-        if ending.error is not None:
-            level = logging.ERROR if verdict is Verdict.BURIED else logging.WARNING
+        if settled.error is not None:
+            self._say_machine_failed(ending.work, settled.error, verdict)
+        elif (error := ending.error or settled.refusal) is not None:
             logger.log(
-                level,
-                "attempt %d at %s failed, and %s: %s",
-                *(ending.work.progress.attempts, ending.work.tag, verdict.value, cause_of(ending.error)),
-                extra={"lane": ending.work.lane, "action": ending.work.tag, "verdict": verdict.name},
+                logging.ERROR if verdict is Verdict.BURIED else logging.WARNING,
+                "attempt %d at %s %r failed, and %s: %s",
+                *(ending.work.progress.attempts, ending.work.tag, ending.work.id, verdict.value, cause_of(error)),
+                extra=_fields(ending.work, verdict),
             )
+
+    def _say_machine_failed(self, work: Work, error: BaseException, verdict: Verdict) -> None:
+        """The first time with the traceback, since it is a bug that somebody has to mend."""
+        is_first = work.progress.failures == 0
+        logger.log(
+            logging.ERROR if is_first or verdict is Verdict.BURIED else logging.WARNING,
+            "%s failed on the result of %s %r for the %d. time, and %s: %s",
+            *(self._machinery.definition.name, work.tag, work.id, work.progress.failures + 1, verdict.value),
+            cause_of(error),
+            extra=_fields(work, verdict),
+            exc_info=error if is_first or verdict is Verdict.BURIED else None,
+        )
+
+
+def _fields(work: Work, verdict: Verdict) -> dict[str, Any]:
+    return {"lane": work.lane, "action": work.tag, "id": work.id, "verdict": verdict.name}

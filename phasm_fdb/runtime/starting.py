@@ -28,6 +28,7 @@ class Started:
         stale: their lane is lost.
         unreadable: their content does not decode, and why.
         spent: their last attempt was under way when a worker was lost, and there are no more.
+        kept: the call was made, and its result is kept: it is to be applied, and nothing is to be called.
         denied: at the limit of their type, and in how many seconds to try again, by type.
     """
 
@@ -36,6 +37,7 @@ class Started:
     stale: list[Work] = field(default_factory=list)
     unreadable: list[tuple[Work, CodecError]] = field(default_factory=list)
     spent: list[Work] = field(default_factory=list)
+    kept: list[Work] = field(default_factory=list)
     denied: dict[str, tuple[list[Work], float]] = field(default_factory=dict)
 
 
@@ -87,7 +89,10 @@ def _sort(
     wanted: dict[str, list[Work]],
 ) -> None:
     """Decode a work, and decide whether it may be started."""
-    work.record = record
+    work.record, work.id = record, record.id(work.stamp)
+    if work.progress.failures:
+        started.kept.append(work)
+        return
     raw = record.raw if work.progress.instead is None else work.progress.instead
     try:
         work.action = machinery.definition.tracked.from_raw(raw)

@@ -22,6 +22,7 @@ COUNTERS = {
     "actions.started": "attempts at an action",
     "actions.completed": "actions whose result was applied",
     "actions.retried": "failed attempts that are made again",
+    "results.kept": "results on which a machine failed, each time that it did",
     "actions.stale": "results that came for an action that is not pending, or under a lost lease",
     "dead_letters": "actions and inputs that were given up",
     "untracked.run": "untracked actions that were run",

@@ -25,7 +25,7 @@ class Work:
         tag: its type, as the code that wrote it named it.
         packed_key: its ordering key.
         progress: how far the attempts have come.
-        record, action: its content, filled in when it is started.
+        record, id, action: its content, filled in when it is started.
         slot: the row of the slot of its type's concurrency limit, while it has one.
     """
 
@@ -37,6 +37,7 @@ class Work:
     packed_key: bytes | None
     progress: Progress
     record: Record | None = field(default=None, repr=False)
+    id: Any = None
     action: Any = None
     slot: bytes | None = None
 
@@ -54,3 +55,8 @@ class Work:
         """The versionstamp at which the action was emitted, wherever its row is now."""
         origin = self.progress.origin
         return Versionstamp(origin[:-2], int.from_bytes(origin[-2:], "big")) if origin else self.stamp
+
+    @property
+    def origin_bytes(self) -> bytes:
+        """The same as bytes."""
+        return self.progress.origin or self.row[-12:]

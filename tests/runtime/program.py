@@ -18,7 +18,7 @@ import msgpack
 from phasm_fdb import Layer
 from phasm_fdb.keyspace import stamped_key
 from phasm_fdb.runtime import App, Attempt, Handlers, Retry, membership, settler
-from phasm_fdb.runtime.failing import Settled, Verdict
+from phasm_fdb.runtime.ending import Settled, Verdict
 from phasm_fdb.runtime.lease import Lease
 from phasm_fdb.runtime.settling import settle
 from tests.runtime.machines import CheckJob, Done, Job, Jobs

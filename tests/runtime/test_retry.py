@@ -138,13 +138,14 @@ async def test_a_result_of_the_wrong_type_and_one_that_the_machine_refuses_count
 
 
 @in_virtual_time
-async def test_a_result_that_leads_to_more_than_a_transaction_holds_is_given_up_and_blocks_no_other(
+async def test_a_result_that_leads_to_more_than_a_transaction_holds_is_kept_and_given_up_and_blocks_no_other(
     world: World,
 ) -> None:
-    layer, handlers = world.layer(Jobs()), Handlers()
+    layer, handlers, calls = world.layer(Jobs()), Handlers(), []
 
-    @handlers.on(Job, retry=Retry(max_attempts=2, on_exhausted=lambda action, error: Done("fill")))
+    @handlers.on(Job, retry=Retry(max_attempts=2, on_exhausted=lambda action, error: Failed("never asked")))
     async def job(action: Job, attempt: Attempt) -> Done:
+        calls.append(action.id)
         return Done("fill" if action.id == 1 else "small")
 
     for id in range(5):
@@ -152,7 +153,8 @@ async def test_a_result_that_leads_to_more_than_a_transaction_holds_is_given_up_
     async with world.worker(layer, handlers):
         await world.until(lambda: not list(layer.pending(world.db)))
     (letter,) = layer.dead_letters(world.db)
-    assert (letter.id, letter.attempts) == (1, 2)
+    assert (letter.id, letter.attempts, letter.result) == (1, 1, Done("fill"))
+    assert sorted(calls) == [0, 1, 2, 3, 4], "the call is made once"
     assert "ResultTooLarge" in letter.cause
     assert sorted(id for id, _ in layer.view(world.db).results.items()) == [0, 2, 3, 4]
 

@@ -52,7 +52,7 @@ KINDS = {
     **{"x": 1, "r": 27, "e": 24, "l": 3, "w": 1, "c": 1, "k": 5, "u": 7, "j": 38, "js": 3},
 }
 #: What today's code writes in place of the older forms.
-KINDS_NOW = {kind: rows for kind, rows in KINDS.items() if kind != "u"} | {"o": 7, "e": 23, "y": 2}
+KINDS_NOW = {kind: rows for kind, rows in KINDS.items() if kind != "u"} | {"o": 7, "e": 23, "y": 2, "f": 2}
 
 
 class Kept:

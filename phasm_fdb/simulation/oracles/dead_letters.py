@@ -16,7 +16,7 @@ class DeadInputs(Oracle):
         for row in commit.of("d").values():
             if row is None:
                 continue
-            _, raw, _, is_input, _, _, cause, _ = msgpack.unpackb(row, strict_map_key=False)
+            _, raw, _, is_input, _, _, cause, *_ = msgpack.unpackb(row, strict_map_key=False)
             if is_input:
                 payload = self.inspector.definition.inputs.from_raw(raw)
                 raise InvariantViolation(

@@ -95,7 +95,7 @@ class Order(Oracle):
         place = snapshot.get(keys.id_row(packed_id))
         if place is None:
             return None
-        lane, number, minted, due = place_of(place)
+        lane, number, minted, due, _ = place_of(place)
         if due is not None:
             return None
         if minted:

@@ -1,0 +1,178 @@
+"""What follows from the end of an attempt: a transition, another attempt later, or a dead letter.
+
+The result of a call is worth more than the code that did not know what to do with it. So a result on which the machine
+fails is kept, and its transition is tried again, perhaps by newer code, while the call is not made again. A result of
+another type than the declared one, or one that the machine refuses with a `TransitionError`, is a failed attempt: the
+machine wants another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from phasm_fdb.database.staged import Staged, encode_count
+from phasm_fdb.dead_letters import bury
+from phasm_fdb.errors import InputError, TransitionError
+from phasm_fdb.failure import Failure, reads_of, text_of
+from phasm_fdb.keys import MAX_VALUE_BYTES
+from phasm_fdb.machine import TrackedActionCompleted
+from phasm_fdb.outbox import TransactionStamps, encode_place, place_of
+from phasm_fdb.records import Progress, Record
+from phasm_fdb.runtime.causes import ResultLost, cause_of, is_ours, is_refusal
+from phasm_fdb.runtime.ending import Ending, Settled, Verdict
+from phasm_fdb.runtime.work import Work
+from phasm_fdb.transition import Machinery, transition
+
+ONE = encode_count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Records endings in one transaction.
+
+    Attributes:
+        staged: what is written, over the transaction.
+        now_ms: the time, in milliseconds since the epoch.
+    """
+
+    machinery: Machinery
+    staged: Staged
+    stamps: TransactionStamps
+    now_ms: int
+
+    def record(self, ending: Ending) -> Settled:
+        """Record one ending; what it leads to touches no other one."""
+        work = ending.work
+        if work.slot is not None:
+            self.staged.clear(work.slot)
+        if self.staged.read(work.row) is None:
+            return Settled(Verdict.GONE)
+        if ending.error is not None:
+            return self._fail(ending, ending.error)
+        try:
+            if work.progress.failures:
+                return self._apply_kept(ending)
+            return self._apply(ending, self.machinery.definition.encode_result(ending.result))
+        except (InputError, TransitionError) as refusal:
+            return replace(self._fail(ending, refusal), refusal=refusal)
+
+    # ---------------------------------------------------------------------------------------------- results
+
+    def _apply_kept(self, ending: Ending) -> Settled:
+        """Feed the result that is kept to the machine."""
+        try:
+            failure = Failure.read(self.staged, self.machinery.keyspace, ending.work.origin_bytes)
+            if not failure.result:
+                raise ResultLost(f"the result of {ending.work.id!r} was kept, and is not there any more")
+        except Exception as error:
+            if not is_ours(error):
+                raise
+            return self._give_up(ending, cause_of(error), Failure(traceback=text_of(error)))
+        return self._apply(ending, failure.result[0])
+
+    def _apply(self, ending: Ending, raw: Any) -> Settled:
+        """Feed a result to the machine; if that fails, keep it.
+
+        Args:
+            raw: the result as it is stored.
+
+        Raises:
+            TransitionError: the machine refuses a result that was not kept before.
+        """
+        work, definition = ending.work, self.machinery.definition
+        is_kept = work.progress.failures > 0
+        input: TrackedActionCompleted[Any] | None = None
+        try:
+            result = definition.results.from_raw(raw) if is_kept else ending.result
+            input = TrackedActionCompleted(work.id, result, self.now_ms)
+            if ending.too_large is not None:
+                raise ending.too_large
+            applied = transition(self.machinery, self.staged, self.stamps, input, None, False)
+        except Exception as error:
+            if not is_ours(error) or (is_refusal(error) and not is_kept):
+                raise
+            return self._keep(ending, raw, error, input)
+        return Settled(Verdict.COMPLETED, applied)
+
+    def _keep(self, ending: Ending, raw: Any, error: Exception, input: TrackedActionCompleted[Any] | None) -> Settled:
+        """Keep a result that could not be applied, and try its transition again later, or not any more."""
+        work = ending.work
+        failures = work.progress.failures + 1
+        if failures >= ending.retry.max_transitions:
+            reads = () if input is None else reads_of(self.machinery, self.staged, input)
+            return replace(self._give_up(ending, cause_of(error), Failure((raw,), text_of(error), reads)), error=error)
+        if failures == 1:
+            Failure((raw,)).write(self.staged, self.machinery.keyspace, work.origin_bytes)
+        return replace(self._try_later(ending, error, failures), verdict=Verdict.KEPT, error=error)
+
+    # --------------------------------------------------------------------------------------------- failures
+
+    def _fail(self, ending: Ending, error: BaseException) -> Settled:
+        """Record that an attempt failed: another one follows, or a result that says so, or none."""
+        work, retry = ending.work, ending.retry
+        elapsed = (self.now_ms - work.progress.first_ms) / 1000
+        if not retry.is_spent(work.progress.attempts, error, elapsed):
+            return self._try_later(ending, error, 0)
+        if retry.on_exhausted is not None and work.action is not None:
+            try:
+                result = retry.on_exhausted(work.action, error)
+                raw = self.machinery.definition.encode_result(result)
+                return self._apply(replace(ending, result=result), raw)
+            except Exception as second:
+                if not is_ours(second):
+                    raise
+                cause = f"{cause_of(error)}; then {cause_of(second)}"
+                return self._give_up(ending, cause, Failure(traceback=text_of(second)))
+        return self._give_up(ending, cause_of(error), Failure(traceback=text_of(error)))
+
+    def _give_up(self, ending: Ending, cause: str, failure: Failure) -> Settled:
+        """Move an action to the dead letters."""
+        work = ending.work
+        assert work.record is not None
+        origin = work.origin_bytes
+        self.machinery.outbox.remove(self.staged, self.stamps, work.id)
+        failure.write(self.staged, self.machinery.keyspace, origin)
+        record = Record(work.packed_id, work.record.raw, work.packed_key)
+        progress = replace(work.progress, origin=origin)
+        bury(self.machinery, self.staged, self.stamps, record, progress, cause, self.now_ms, origin)
+        return Settled(Verdict.BURIED)
+
+    def _try_later(self, ending: Ending, error: BaseException, failures: int) -> Settled:
+        """Note when the next attempt is due.
+
+        An action with an ordering key stays in its place, since those behind it wait for it. Any other one leaves the
+        lane and waits among the timers, so that a lane is not full of actions that wait; unless it is so large, with
+        what `restore` put in its place, that it does not fit in a timer's row.
+
+        Args:
+            failures: how often the machine has failed on the result, if that is kept.
+        """
+        work, keys, staged = ending.work, self.machinery.keyspace, self.staged
+        assert work.record is not None
+        next_ms = self.now_ms + round(ending.delay_seconds * 1000)
+        cause = cause_of(error)
+        progress = replace(work.progress, running=False, next_ms=next_ms, cause=cause, failures=failures)
+        timer = self._as_timer(work, progress)
+        waits_in_place = work.packed_key is not None or len(timer) > MAX_VALUE_BYTES
+        if failures or not waits_in_place:
+            place = staged.read(keys.id_row(work.packed_id))
+            assert place is not None, "an action with an outbox row has an id row"
+            _, number, minted, _, _ = place_of(place)
+            due, kept = None if waits_in_place else next_ms, work.origin_bytes if failures else None
+            staged.set(keys.id_row(work.packed_id), encode_place(work.lane, number, minted, due, kept=kept))
+        if waits_in_place:
+            staged.set(keys.progress_row(work.lane, work.stamp), progress.encode())
+            return Settled(Verdict.RETRIED, in_place=progress)
+        staged.clear(work.row)
+        staged.clear(keys.progress_row(work.lane, work.stamp))
+        staged.set(keys.timer_row(work.lane, next_ms, work.stamp), timer)
+        staged.add(keys.signal(work.lane), ONE)
+        return Settled(Verdict.RETRIED)
+
+    @staticmethod
+    def _as_timer(work: Work, progress: Progress) -> bytes:
+        """The timer's row in which an action waits outside of its lane."""
+        assert work.record is not None
+        moved = replace(progress, origin=work.origin_bytes)
+        return replace(work.record, packed_id=work.packed_id, progress=moved).encode()
