@@ -23,6 +23,7 @@ from phasm_fdb.embedded.sqlite_commit import GroupWriter
 from phasm_fdb.embedded.sqlite_connections import Connections, Synchronous, is_open_here, require_own_locks
 from phasm_fdb.embedded.sqlite_fork import forks
 from phasm_fdb.embedded.sqlite_reader import Reader
+from phasm_fdb.embedded.sqlite_rows import Rows
 from phasm_fdb.embedded.sqlite_snapshot import TRANSACTION_TOO_OLD, SqliteSnapshot
 from phasm_fdb.embedded.sqlite_watch import POLL_SECONDS, SqliteWatch, Watches
 from phasm_fdb.embedded.store import (
@@ -52,7 +53,7 @@ class SqliteStore:
     Args:
         path: the file; it is made where there is none.
         synchronous: whether a commit waits for the disk, see `sqlite_connections.Synchronous`.
-        check: read the whole file before it is used.
+        check: read the whole file, and all checksums in it, before it is used.
         poll_seconds: how often watches look for commits of other processes; None for never.
         wall_clock: seconds since the epoch; all processes that share the file must agree on it.
         sleep: waits for so many seconds; used while another process holds a lock.
@@ -76,10 +77,12 @@ class SqliteStore:
         # SQLite keeps the log beside the file itself, by whatever links it was named.
         self.path = Path(os.path.realpath(path))
         self._wall_clock = wall_clock
-        self._connections, self._origin = _open_file(self.path, synchronous, check, wall_clock)
-        self._reader = Reader(self._connections, sleep)
-        self.watches = Watches(self._connections, poll_seconds)
-        self._writer = GroupWriter(self._connections, now=self._now, committed=self.watches.committed, sleep=sleep)
+        self._connections, self._origin, rows = _open_file(self.path, synchronous, check, wall_clock)
+        self._reader = Reader(self._connections, rows, sleep)
+        self.watches = Watches(self._connections, rows, poll_seconds)
+        self._writer = GroupWriter(
+            self._connections, rows, now=self._now, committed=self.watches.committed, sleep=sleep
+        )
         self._commits = CommitQueue(self._writer.write, always_waits=synchronous == "full")
 
     def snapshot(self, version: int | None = None, /) -> SqliteSnapshot:
@@ -152,7 +155,7 @@ def open_sqlite(
             writable.
         synchronous: "full": a commit that is acknowledged survives a power failure. "normal": it survives a
             crash of the process; after a power failure the last ones may be missing.
-        check: read every page of the file before it is used (`PRAGMA integrity_check`).
+        check: read every page and row of the file before it is used (`PRAGMA integrity_check`, and all checksums).
         poll_seconds: how often watches look for commits of other processes; None for never.
         wall_clock: seconds since the epoch; versions and the five-second window follow it, so all processes
             that share the file must agree on it.
@@ -170,8 +173,8 @@ def open_sqlite(
 
 def _open_file(
     path: Path, synchronous: Synchronous, check: bool, wall_clock: Callable[[], float]
-) -> tuple[Connections, float]:
-    """The connections to a file that was checked, and the time from which its versions are counted."""
+) -> tuple[Connections, float, Rows]:
+    """The connections to a file that was checked, the time from which its versions are counted, and how values lie."""
     with forks.opening:
         require_own_locks(path)
         if not is_open_here(path):
@@ -182,10 +185,10 @@ def _open_file(
     try:
         connection = connections.take()
         try:
-            origin = sqlite_format.check(connection, path, full=check)
+            origin, rows = sqlite_format.check(connection, path, full=check)
         finally:
             connections.give(connection)
     except BaseException:
         connections.close()
         raise
-    return connections, origin
+    return connections, origin, rows

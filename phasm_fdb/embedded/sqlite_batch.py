@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 from phasm_fdb.embedded.mutation import CLEAR, CLEAR_RANGE, SET, Mutation, apply_atomic
 from phasm_fdb.embedded.sqlite_format import PAGE_SIZE
+from phasm_fdb.embedded.sqlite_rows import Rows, unpack_or_none
+from phasm_fdb.errors import FDBError
 
 UNDO_BYTES = 16 * 1024 * 1024
 """The most that the undo of one version may take. Clearing a larger range does not keep what it cleared."""
@@ -33,13 +35,17 @@ _CLEAR_RANGE = "DELETE FROM kv WHERE key >= ? AND key < ?"
 class Batch:
     """Collects the changes of one version. `connection` has a write transaction open.
 
+    Args:
+        rows: how values lie in the file.
+
     Attributes:
         undo: the value before this version of every key that it changed, None where there was none; None
-            altogether once that has outgrown `UNDO_BYTES`.
+            altogether once that has outgrown `UNDO_BYTES`, or a damaged value was overwritten.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, rows: Rows) -> None:
         self._connection = connection
+        self._rows = rows
         self._changes: dict[bytes, bytes | None] = {}
         self._flushed = False
         self._touched = 0
@@ -65,7 +71,8 @@ class Batch:
     def flush(self) -> None:
         """Write what was collected."""
         changes = self._changes
-        kept = [(key, value) for key, value in changes.items() if value is not None]
+        pack = self._rows.pack
+        kept = [(key, pack(key, value)) for key, value in changes.items() if value is not None]
         self._touched += len(changes)
         self._written_bytes += sum(len(value) for _, value in kept)
         if kept:
@@ -80,16 +87,15 @@ class Batch:
         return self._touched + (self._undo_bytes + self._written_bytes) // PAGE_SIZE + 2
 
     def _stored(self, key: bytes) -> bytes | None:
-        """The value of a key that is not among the collected changes."""
+        """The value of a key that is not among the collected changes; raises 1522 if it is damaged."""
         if not self._flushed and self.undo is not None:
             return self.undo[key]
-        value: bytes | None = self._connection.execute(_GET[0], (key,)).fetchone()[0]
-        return value
+        return unpack_or_none(self._rows, key, self._connection.execute(_GET[0], (key,)).fetchone()[0])
 
     def _clear_range(self, begin: bytes, end: bytes) -> None:
         self.flush()
-        for key, value in self._connection.execute(_RANGE, (begin, end)):
-            self._remember(key, value)
+        for key, stored in self._connection.execute(_RANGE, (begin, end)):
+            self._remember(key, stored)
             if self.undo is None:
                 break
         self._touched += self._connection.execute(_CLEAR_RANGE, (begin, end)).rowcount // ROWS_A_PAGE
@@ -105,11 +111,16 @@ class Batch:
         for start in range(0, len(new), GET_TOGETHER):
             some = new[start : start + GET_TOGETHER]
             values = self._connection.execute(_GET[len(some) - 1], some).fetchone()
-            for key, value in zip(some, values, strict=True):
-                self._remember(key, value)
+            for key, stored in zip(some, values, strict=True):
+                self._remember(key, stored)
 
-    def _remember(self, key: bytes, value: bytes | None) -> None:
+    def _remember(self, key: bytes, stored: bytes | None) -> None:
         if self.undo is None or key in self.undo:
+            return
+        try:
+            value = unpack_or_none(self._rows, key, stored)
+        except FDBError:
+            self.undo = None  # who overwrites a damaged value mends it; nobody can read what was there before
             return
         self.undo[key] = value
         self._undo_bytes += len(key) + (len(value) if value is not None else 0)

@@ -25,7 +25,9 @@ from phasm_fdb.embedded.sqlite_errors import (
     write_error,
 )
 from phasm_fdb.embedded.sqlite_format import PAGE_SIZE
-from phasm_fdb.embedded.sqlite_history import TRANSACTION_TOO_OLD, Horizon, RecentWrites
+from phasm_fdb.embedded.sqlite_history import TRANSACTION_TOO_OLD, History, Horizon, RecentWrites
+from phasm_fdb.embedded.sqlite_log import raise_mark
+from phasm_fdb.embedded.sqlite_rows import Rows
 from phasm_fdb.embedded.store import VERSIONS_PER_SECOND, WINDOW_VERSIONS, Committed, KeyRange
 from phasm_fdb.errors import DatabaseError, FDBError
 
@@ -54,6 +56,7 @@ class GroupWriter:
 
     Args:
         connections: to the file.
+        rows: how values lie in it.
         now: the time, in versions.
         committed: told after each group which keys changed; None when that is not known.
         sleep: waits for so many seconds; used while another process holds the write lock.
@@ -62,6 +65,7 @@ class GroupWriter:
     def __init__(
         self,
         connections: Connections,
+        rows: Rows,
         *,
         now: Callable[[], int],
         committed: Callable[[Collection[bytes] | None], None],
@@ -71,11 +75,15 @@ class GroupWriter:
         self._now = now
         self._committed = committed
         self._sleep = sleep
-        self._recent = RecentWrites()
+        self._rows = rows
+        self._history = History(rows)
+        self._recent = RecentWrites(self._history)
         self._tidied_at = now()
         self._horizon = Horizon()
         self.refused_at = 0
         """The newest version in the file when a whole group was refused last."""
+        self._is_first = True
+        """Whether the next commit is the first one of this process, which may begin a log."""
         self._pages_logged = connections.log_bytes() // PAGE_SIZE
         """About how many pages the log has: what this process found, and what it has added."""
 
@@ -104,7 +112,7 @@ class GroupWriter:
             return
         try:
             self._begin(connection, may_wait)
-            self._connections.require_log()
+            self._is_first |= self._connections.require_log()
             touched.append(self._write_transaction(connection, group))
             if may_wait and self._pages_logged > CHECKPOINT_PAGES:
                 self._checkpoint(connection)
@@ -113,7 +121,7 @@ class GroupWriter:
         except FDBError as error:
             self._failed(connection, group, error, touched)
         except BaseException:
-            self._recent = RecentWrites()
+            self._recent = RecentWrites(self._history)
             raise
         finally:
             self._connections.give(connection)
@@ -142,7 +150,7 @@ class GroupWriter:
         now = self._now()
         version = max(latest + 2, now)  # the one between is the version of what is refused, see `refused_at`
         self._recent.catch_up(connection, latest)
-        batch = Batch(connection)
+        batch = Batch(connection, self._rows)
         keys: set[bytes] = set()
         ranges: set[KeyRange] = set()
         passed: list[QueuedCommit] = []
@@ -161,11 +169,14 @@ class GroupWriter:
             connection.execute("ROLLBACK")
             return ()
         batch.flush()
-        sqlite_history.record(connection, version, keys, ranges, batch.undo)
+        self._history.record(connection, version, keys, ranges, batch.undo)
         if not 0 <= now - self._tidied_at < TIDY_VERSIONS:  # below 0 if the clock was set back
             self._tidied_at = now
             self._recent.forget(sqlite_history.forget(connection, self._horizon.at(now, latest)))
+        if self._is_first and self._rows.format > 1:
+            raise_mark(connection)
         self._commit(connection, passed)
+        self._is_first = False
         self._pages_logged += batch.pages()
         for order, entry in enumerate(passed):
             entry.outcome = Committed(version, order)
@@ -206,8 +217,16 @@ class GroupWriter:
                 connection.execute("ROLLBACK")
                 if self._connections.log_bytes() > LONG_LOG_BYTES:
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self._mark(connection)
         finally:
             self._connections.give(other)
+
+    def _mark(self, connection: sqlite3.Connection) -> None:
+        """Mark the log that begins after a checkpoint, nearly always as its first commit; see `sqlite_log`."""
+        if self._rows.format > 1:
+            self._begin(connection, may_wait=True)
+            raise_mark(connection)
+            connection.execute("COMMIT")
 
     def _failed(
         self,
@@ -218,7 +237,7 @@ class GroupWriter:
     ) -> None:
         """Decide what is undecided after an error before or in the COMMIT: nothing of it was written."""
         # The history in memory has taken in what was not committed: it is read again from the file.
-        self._recent = RecentWrites()
+        self._recent = RecentWrites(self._history)
         if connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):  # a connection that cannot is closed when given back
                 connection.execute("ROLLBACK")

@@ -19,16 +19,13 @@ from typing import Literal
 
 from phasm_fdb.embedded.sqlite_errors import missing_file, missing_log, read_error
 from phasm_fdb.embedded.sqlite_fork import Identity, forks
-from phasm_fdb.embedded.sqlite_format import companions
+from phasm_fdb.embedded.sqlite_format import OPEN_SECONDS, companions
 from phasm_fdb.errors import DatabaseError
 
 Synchronous = Literal["full", "normal"]
 """Whether a commit waits for the disk. `normal` leaves that to the next checkpoint: after a power failure (not
 after a crash of the process) the last commits may be missing, all of the later ones and none in part.
 """
-
-OPEN_SECONDS = 5.0
-"""How long a new connection waits while another process recovers the log after a crash."""
 
 CACHE_KIB = 16 * 1024
 CACHED_STATEMENTS = 64
@@ -135,11 +132,11 @@ class Connections:
         if _identity(self.path) != self.identity:
             raise missing_file(self.path)
 
-    def require_log(self) -> None:
+    def require_log(self) -> bool:
         """Make sure that log and index are those of the first commit; the caller has a write transaction open.
 
         Whoever opens the file after they were deleted would make others, and neither side would see the other's
-        commits.
+        commits. Returns whether this is the first commit.
 
         Raises:
             FDBError: 1511.
@@ -147,8 +144,10 @@ class Connections:
         found = [_identity(companion) for companion in self._companions]
         if self._companion_identities is None:
             self._companion_identities = found
-        elif self._companion_identities != found:
+            return True
+        if self._companion_identities != found:
             raise missing_log(self.path)
+        return False
 
     def log_bytes(self) -> int:
         """The length of the write-ahead log."""

@@ -83,6 +83,15 @@ def commit_error(error: sqlite3.Error, path: Path) -> FDBError:
     return unknown
 
 
+def damaged_row(path: Path, key: bytes) -> FDBError:
+    """What is stored under a key is not what was written there."""
+    return FDBError(
+        FILE_CORRUPT,
+        f"{path} is damaged: what is stored under the key {key!r} is not what was written (its checksum is wrong); "
+        "restore the file from a backup, or clear or overwrite the key",
+    )
+
+
 def missing_file(path: Path) -> FDBError:
     """The file under the database is not the one that was opened."""
     return FDBError(

@@ -16,14 +16,23 @@ import uuid
 from pathlib import Path
 from typing import NoReturn
 
+from phasm_fdb.embedded.sqlite_errors import is_locked
+from phasm_fdb.embedded.sqlite_log import make_mark, require_own_log
+from phasm_fdb.embedded.sqlite_rows import BareRows, Rows, SummedRows
 from phasm_fdb.embedded.store import VERSIONS_PER_SECOND
-from phasm_fdb.errors import DatabaseError
+from phasm_fdb.errors import DatabaseError, FDBError
 
 MAGIC = b"SQLite format 3\0"
 APPLICATION_ID = 0x7068736D
 """`phsm`, in the four bytes that SQLite's header has for the application."""
-FORMAT_VERSION = 1
-"""Kept in SQLite's user_version: which tables a file has, and what is in them."""
+FORMAT_VERSION = 2
+"""Kept in SQLite's user_version: which tables a new file has, and what is in them. Format 1 is without the checksums of
+`sqlite_rows` and the mark of `sqlite_log`, and a file of it goes on so.
+"""
+READ_VERSIONS = (1, 2)
+
+OPEN_SECONDS = 5.0
+"""How long opening waits while another process recovers the log after a crash, or looks at the file."""
 
 PAGE_SIZE = 4096
 ALWAYS_CHECKED_BYTES = 4 * 1024 * 1024
@@ -85,7 +94,8 @@ def require_ours(path: Path) -> None:
     """Look at the file without SQLite, which would write beside it: is it a whole database of this format?
 
     Raises:
-        DatabaseError: it is something else, made by a newer version, cut short, or may not be written to.
+        DatabaseError: it is something else, made by a newer version, cut short, or may not be written to; or the log
+            beside it is another's.
     """
     _require_directory(path)
     if not path.is_file():
@@ -109,34 +119,57 @@ def require_ours(path: Path) -> None:
         _damaged(path, f"it has only {len(header)} bytes")
     _require_format(path, header)
     _require_length(path, header, length)
+    require_own_log(path, companions(path)[0])
 
 
-def check(connection: sqlite3.Connection, path: Path, *, full: bool) -> float:
-    """Read what an open database must have; `full` reads every page of it.
+def check(connection: sqlite3.Connection, path: Path, *, full: bool) -> tuple[float, Rows]:
+    """Read what an open database must have; `full` reads every page and row of it.
 
-    Returns the time from which its versions are counted, in seconds since the epoch.
+    Returns the time from which its versions are counted, in seconds since the epoch, and how values lie in it.
 
     Raises:
-        DatabaseError: the file is damaged.
+        DatabaseError: the file is damaged, or another process has it locked for too long.
     """
+    connection.execute(f"PRAGMA busy_timeout = {int(OPEN_SECONDS * 1000)}")
     try:
-        version, origin = connection.execute(
-            "SELECT (SELECT max(version) FROM history), (SELECT seconds FROM origin)"
-        ).fetchone()
-        # Apart, each is one path to a leaf; max and min in one SELECT would read the whole table.
-        connection.execute("SELECT (SELECT max(key) FROM kv), (SELECT min(key) FROM kv)").fetchone()
-        found = "ok"
-        if full:
-            found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        elif path.stat().st_size <= ALWAYS_CHECKED_BYTES:
-            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        return _check(connection, path, full)
     except sqlite3.DatabaseError as error:
+        if is_locked(error):
+            raise DatabaseError(f"cannot open {path}: another process has it locked; try again") from error
         _damaged(path, str(error), error)
+    finally:
+        connection.execute("PRAGMA busy_timeout = 0")
+
+
+def _check(connection: sqlite3.Connection, path: Path, full: bool) -> tuple[float, Rows]:
+    version, origin = connection.execute(
+        "SELECT (SELECT max(version) FROM history), (SELECT seconds FROM origin)"
+    ).fetchone()
+    # Apart, each is one path to a leaf; max and min in one SELECT would read the whole table.
+    connection.execute("SELECT (SELECT max(key) FROM kv), (SELECT min(key) FROM kv)").fetchone()
+    found = "ok"
+    if full:
+        found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    elif path.stat().st_size <= ALWAYS_CHECKED_BYTES:
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
         _damaged(path, " ".join(found.split()))
     if version is None or origin is None:
         _damaged(path, "it has lost its versions")
-    return float(origin)
+    (format_,) = connection.execute("PRAGMA user_version").fetchone()
+    rows: Rows = BareRows() if format_ == 1 else SummedRows(path)
+    if full:
+        _check_rows(connection, rows, path)
+    return float(origin), rows
+
+
+def _check_rows(connection: sqlite3.Connection, rows: Rows, path: Path) -> None:
+    """Check the checksum of every value."""
+    try:
+        for key, stored in connection.execute("SELECT key, value FROM kv"):
+            rows.unpack(key, stored)
+    except FDBError as error:
+        raise DatabaseError(f"cannot open {path}: {error.detail}") from error
 
 
 def _fill(connection: sqlite3.Connection, origin: float) -> None:
@@ -147,7 +180,9 @@ def _fill(connection: sqlite3.Connection, origin: float) -> None:
     connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
     for statement in SCHEMA:
         connection.execute(statement)
-    connection.execute("INSERT INTO history (version, writes, undo) VALUES (?, x'', x'')", (FIRST_VERSION,))
+    make_mark(connection)
+    # What is before the first version cannot be read, so nothing has to be known of it.
+    connection.execute("INSERT INTO history (version, writes, undo) VALUES (?, x'', NULL)", (FIRST_VERSION,))
     connection.execute("INSERT INTO origin (seconds) VALUES (?)", (origin,))
     connection.execute("COMMIT")
 
@@ -180,9 +215,9 @@ def _require_format(path: Path, header: bytes) -> None:
             f"cannot open {path}: it is an SQLite database of another application (application_id "
             f"{application:#010x}); it was left as it is: name another path"
         )
-    if version != FORMAT_VERSION:
+    if version not in READ_VERSIONS:
         raise DatabaseError(
-            f"cannot open {path}: its format is version {version}, and this phasm_fdb reads version "
+            f"cannot open {path}: its format is version {version}, and this phasm_fdb reads up to version "
             f"{FORMAT_VERSION}; use the phasm_fdb that wrote it"
         )
 

@@ -21,19 +21,22 @@ import sqlite3
 import threading
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgpack
 from sortedcontainers import SortedDict
 
 from phasm_fdb.embedded.conflicts import ConflictHistory
+from phasm_fdb.embedded.sqlite_rows import Pair, Rows, unpack_or_none, version_key
 from phasm_fdb.embedded.store import WINDOW_VERSIONS, KeyRange
 from phasm_fdb.errors import FDBError
 
 TRANSACTION_TOO_OLD = 1007
 
 Undo = Mapping[bytes, bytes | None]
-Pair = tuple[bytes, bytes]
+Writes = tuple[Collection[bytes], Collection[KeyRange]]
+
+_WRITES, _UNDO = b"w", b"u"
 
 _NEWER_WRITES = "SELECT version, writes FROM history WHERE version > ? ORDER BY version"
 _NEWER_UNDO = "SELECT version, undo FROM history WHERE version > ? ORDER BY version"
@@ -42,16 +45,55 @@ _FORGET = "DELETE FROM history WHERE version < (SELECT max(version) FROM history
 _RECORD = "INSERT INTO history (version, writes, undo) VALUES (?, ?, ?)"
 
 
-def record(
-    connection: sqlite3.Connection,
-    version: int,
-    keys: Collection[bytes],
-    ranges: Collection[KeyRange],
-    undo: Undo | None,
-) -> None:
-    """Write the row of a new version."""
-    writes = msgpack.packb((list(keys), list(ranges)))
-    connection.execute(_RECORD, (version, writes, None if undo is None else msgpack.packb(undo)))
+class History:
+    """Writes and reads the rows of the table.
+
+    A row that is damaged counts as one that was too large to keep: versions before it cannot be read.
+
+    Args:
+        rows: how values lie in the file.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def record(
+        self,
+        connection: sqlite3.Connection,
+        version: int,
+        keys: Collection[bytes],
+        ranges: Collection[KeyRange],
+        undo: Undo | None,
+    ) -> None:
+        """Write the row of a new version."""
+        writes = self._pack(version, _WRITES, msgpack.packb((list(keys), list(ranges))))
+        connection.execute(
+            _RECORD, (version, writes, None if undo is None else self._pack(version, _UNDO, msgpack.packb(undo)))
+        )
+
+    def newer_writes(self, connection: sqlite3.Connection, version: int) -> Iterator[tuple[int, Writes | None]]:
+        """What each version after `version` wrote, as far as conflicts go, oldest first; None where that is lost."""
+        for newer, stored in connection.execute(_NEWER_WRITES, (version,)):
+            packed = self._unpack(newer, _WRITES, stored)
+            if packed != b"":
+                yield newer, None if packed is None else msgpack.unpackb(packed, use_list=False)
+
+    def newer_undo(self, connection: sqlite3.Connection, version: int) -> list[tuple[int, Undo | None]]:
+        """What each version after `version` changed, oldest first; None where it was too large to keep."""
+        found: list[tuple[int, Undo | None]] = []
+        for newer, stored in connection.execute(_NEWER_UNDO, (version,)).fetchall():
+            packed = self._unpack(newer, _UNDO, stored)
+            found.append((newer, msgpack.unpackb(packed) if packed else None if packed is None else {}))
+        return found
+
+    def _pack(self, version: int, column: bytes, packed: bytes) -> bytes:
+        return self._rows.pack(version_key(version, column), packed)
+
+    def _unpack(self, version: int, column: bytes, stored: bytes | None) -> bytes | None:
+        try:
+            return unpack_or_none(self._rows, version_key(version, column), stored)
+        except FDBError:
+            return None
 
 
 def forget(connection: sqlite3.Connection, horizon: int) -> int:
@@ -63,19 +105,6 @@ def forget(connection: sqlite3.Connection, horizon: int) -> int:
     connection.execute(_FORGET, (horizon,))
     oldest: int = connection.execute(_OLDEST).fetchone()[0]
     return oldest
-
-
-def newer_undo(connection: sqlite3.Connection, version: int) -> list[tuple[int, Undo | None]]:
-    """What each version after `version` changed, oldest first; None where it was too large to keep."""
-    rows = connection.execute(_NEWER_UNDO, (version,)).fetchall()
-    return [(row[0], _unpack_undo(row[1])) for row in rows]
-
-
-def _unpack_undo(packed: bytes | None) -> Undo | None:
-    if packed is None:
-        return None
-    undo: Undo = msgpack.unpackb(packed) if packed else {}
-    return undo
 
 
 class Horizon:
@@ -111,7 +140,8 @@ class RecentWrites:
     Used by one thread at a time, inside a write transaction.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, history: History) -> None:
+        self._history = history
         self._conflicts = ConflictHistory()
         self._seen = 0
         self._first = 0
@@ -127,10 +157,11 @@ class RecentWrites:
         oldest: int = connection.execute(_OLDEST).fetchone()[0]
         if oldest > self._seen:  # versions between were deleted unseen; no transaction of the window has them
             self._first = oldest
-        for version, packed in connection.execute(_NEWER_WRITES, (self._seen,)):
-            if packed:
-                keys, ranges = msgpack.unpackb(packed, use_list=False)
-                self._conflicts.add(version, keys, ranges)
+        for version, writes in self._history.newer_writes(connection, self._seen):
+            if writes is None:
+                self._first = version
+            else:
+                self._conflicts.add(version, *writes)
         self._seen = latest
 
     def add(self, version: int, keys: Collection[bytes], ranges: Collection[KeyRange]) -> None:
@@ -155,7 +186,8 @@ class OldValues:
     version, so costs nothing where transactions do not overlap. Any thread may call it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, history: History) -> None:
+        self._history = history
         self._lock = threading.Lock()
         self._loaded = 0
         self._first = 0
@@ -197,7 +229,7 @@ class OldValues:
         Reading the current values first and the history after is right, in whatever state either finds the
         file: a change between the two is in the history and is undone by it.
         """
-        newer = newer_undo(connection, self._loaded)
+        newer = self._history.newer_undo(connection, self._loaded)
         oldest: int = connection.execute(_OLDEST).fetchone()[0]
         for changed, undo in newer:
             self._loaded = changed

@@ -12,7 +12,8 @@ from typing import Any
 
 from phasm_fdb.embedded.sqlite_connections import Connections
 from phasm_fdb.embedded.sqlite_errors import is_locked, read_error
-from phasm_fdb.embedded.sqlite_history import OldValues
+from phasm_fdb.embedded.sqlite_history import History, OldValues
+from phasm_fdb.embedded.sqlite_rows import Pair, Rows, unpack_or_none
 
 LOCKED_TRIES, LOCKED_PAUSE_SECONDS = 1000, 0.005
 """A reader waits five seconds for another process to recover the log: nobody else locks readers out."""
@@ -21,9 +22,7 @@ _LATEST = "SELECT max(version) FROM history"
 _GET = "SELECT (SELECT value FROM kv WHERE key = ?), (SELECT max(version) FROM history)"
 _FORWARD = "SELECT key, value FROM kv WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
 _BACKWARD = "SELECT key, value FROM kv WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT ?"
-_SIZE = "SELECT total(length(key) + length(value)) FROM kv WHERE key >= ? AND key < ?"
-
-Pair = tuple[bytes, bytes]
+_SIZE = "SELECT total(length(key) + length(value) - ?) FROM kv WHERE key >= ? AND key < ?"
 
 
 class Reader:
@@ -31,13 +30,15 @@ class Reader:
 
     Args:
         connections: to the file.
+        rows: how values lie in it.
         sleep: waits for so many seconds; used while another process recovers the file.
     """
 
-    def __init__(self, connections: Connections, sleep: Callable[[float], None]) -> None:
+    def __init__(self, connections: Connections, rows: Rows, sleep: Callable[[float], None]) -> None:
         self._connections = connections
+        self._rows = rows
         self._sleep = sleep
-        self._old = OldValues()
+        self._old = OldValues(History(rows))
 
     def latest(self) -> int:
         """The version of the newest commit."""
@@ -48,15 +49,15 @@ class Reader:
         """The value of `key` now, and the version of the newest commit."""
         connection = self._connections.take()
         try:
-            found: tuple[bytes | None, int] = connection.execute(_GET, (key,)).fetchone()
-            return found
+            stored, latest = connection.execute(_GET, (key,)).fetchone()
+            return None if stored is None else self._rows.unpack(key, stored), latest
         except sqlite3.Error as error:
             if not is_locked(error):
                 raise read_error(error, self._connections.path) from error
         finally:
             self._connections.give(connection)
-        value, latest = self.execute(_GET, (key,))[0]
-        return value, latest
+        stored, latest = self.execute(_GET, (key,))[0]
+        return unpack_or_none(self._rows, key, stored), latest
 
     def old_value(self, version: int, key: bytes, current: bytes | None) -> bytes | None:
         """The value of `key` at an older version; `current` was read before this call."""
@@ -69,7 +70,7 @@ class Reader:
         found: list[Pair] = []
         while begin < end and len(found) < limit:
             wanted = limit - len(found)
-            rows: list[Pair] = self.execute(statement, (begin, end, wanted))
+            rows: list[Pair] = self._rows.unpack_all(self.execute(statement, (begin, end, wanted)))
             # This is read after the rows: if there is no newer commit now, there was none then.
             if self.latest() <= version:
                 return found + rows
@@ -81,7 +82,7 @@ class Reader:
 
     def size(self, begin: bytes, end: bytes) -> int:
         """The bytes in `[begin, end)` as they are now: an estimate of what they were."""
-        return int(self.execute(_SIZE, (begin, end))[0][0])
+        return int(self.execute(_SIZE, (self._rows.extra, begin, end))[0][0])
 
     def _at_version(self, version: int, span: Pair, rows: list[Pair]) -> list[Pair]:
         pairs: list[Pair] = self._patiently(lambda connection: self._old.merge(connection, version, span, rows))

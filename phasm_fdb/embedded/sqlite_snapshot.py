@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from phasm_fdb.embedded.sqlite_reader import Pair, Reader
+from phasm_fdb.embedded.sqlite_reader import Reader
+from phasm_fdb.embedded.sqlite_rows import Pair
 from phasm_fdb.embedded.store import WINDOW_VERSIONS
 from phasm_fdb.errors import FDBError
 

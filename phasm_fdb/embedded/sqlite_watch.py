@@ -14,7 +14,8 @@ from itertools import chain
 from phasm_fdb.embedded.helper_thread import HelperThread
 from phasm_fdb.embedded.sqlite_connections import Connections
 from phasm_fdb.embedded.sqlite_errors import OPERATION_CANCELLED, is_locked, read_error
-from phasm_fdb.embedded.sqlite_history import newer_undo
+from phasm_fdb.embedded.sqlite_history import History
+from phasm_fdb.embedded.sqlite_rows import Rows
 from phasm_fdb.embedded.store import WatchFired
 from phasm_fdb.errors import DatabaseError, FDBError
 
@@ -45,12 +46,15 @@ class Watches:
 
     Args:
         connections: to the file.
+        rows: how values lie in it.
         poll_seconds: how often the polling thread looks for commits of other processes; None for no such
             thread, then somebody else calls `poll`.
     """
 
-    def __init__(self, connections: Connections, poll_seconds: float | None) -> None:
+    def __init__(self, connections: Connections, rows: Rows, poll_seconds: float | None) -> None:
         self._connections = connections
+        self._rows = rows
+        self._history = History(rows)
         self._lock = threading.Lock()
         self._watched: dict[bytes, dict[SqliteWatch, None]] = {}
         self._seen = 0
@@ -140,7 +144,7 @@ class Watches:
         self._fire(self._all(), FDBError(OPERATION_CANCELLED))
 
     def _poll(self, connection: sqlite3.Connection) -> list[SqliteWatch]:
-        newer = newer_undo(connection, self._seen)
+        newer = self._history.newer_undo(connection, self._seen)
         if not newer:
             return []
         # After a long sleep, rows between may be gone: then any key may have changed.
@@ -155,13 +159,16 @@ class Watches:
             return list(self._watched) if keys is None else sorted(key for key in keys if key in self._watched)
 
     def _changed(self, connection: sqlite3.Connection, keys: Iterable[bytes]) -> list[SqliteWatch]:
-        """The watches of `keys` that see another value than theirs."""
+        """The watches of `keys` that see another value than theirs, or one that is damaged: a read says what it is."""
         changed: list[SqliteWatch] = []
         for key in keys:
             row = connection.execute(_GET, (key,)).fetchone()
-            value: bytes | None = row[0] if row is not None else None
+            stored: bytes | None = row[0] if row is not None else None
             with self._lock:
-                changed += [watch for watch in self._watched.get(key, ()) if watch.value != value]
+                for watch in self._watched.get(key, ()):
+                    expected = None if watch.value is None else self._rows.pack(key, watch.value)
+                    if stored != expected:
+                        changed.append(watch)
         return changed
 
     def _all(self) -> list[SqliteWatch]:

@@ -15,6 +15,7 @@ from phasm_fdb.embedded.sqlite import SqliteStore
 from phasm_fdb.embedded.sqlite_commit import GroupWriter
 from phasm_fdb.embedded.sqlite_connections import Connections
 from phasm_fdb.embedded.sqlite_format import PAGE_SIZE, companions
+from phasm_fdb.embedded.sqlite_rows import SummedRows
 from phasm_fdb.embedded.store import WINDOW_VERSIONS, CommitRequest, Committed
 from phasm_fdb.errors import FDBError
 from tests.embedded.sqlite_help import ManualClock, contents, open_store
@@ -39,7 +40,7 @@ def touched() -> list[object]:
 @pytest.fixture
 def writer(store: SqliteStore, touched: list[object]) -> Iterator[GroupWriter]:
     connections = Connections(store.path, "normal")
-    yield GroupWriter(connections, now=lambda: NOW, committed=touched.append)
+    yield GroupWriter(connections, SummedRows(connections.path), now=lambda: NOW, committed=touched.append)
     connections.close()
 
 
@@ -172,7 +173,7 @@ class Cramped(Connections):
 
 def test_a_commit_that_does_not_fit_fails_alone(store: SqliteStore) -> None:
     connections = Cramped(store.path, "normal")
-    writer = GroupWriter(connections, now=lambda: NOW, committed=lambda keys: None)
+    writer = GroupWriter(connections, SummedRows(connections.path), now=lambda: NOW, committed=lambda keys: None)
     group = [
         queued(store, [(SET, b"a", b"1")]),
         queued(store, [(SET, b"%03d" % number, bytes(50_000)) for number in range(10)]),

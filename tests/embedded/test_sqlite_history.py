@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from phasm_fdb.embedded import sqlite_batch
 from phasm_fdb.embedded.mutation import ADD, CLEAR, CLEAR_RANGE, SET, Mutation
 from phasm_fdb.embedded.sqlite import SqliteStore
-from phasm_fdb.embedded.sqlite_history import Horizon, OldValues, RecentWrites
+from phasm_fdb.embedded.sqlite_history import History, Horizon, OldValues, RecentWrites
+from phasm_fdb.embedded.sqlite_rows import SummedRows
 from phasm_fdb.embedded.store import WINDOW_SECONDS, WINDOW_VERSIONS, Committed
 from phasm_fdb.errors import FDBError
 from tests.embedded.sqlite_help import END, ManualClock, contents, open_store, outcome, put
@@ -342,7 +343,7 @@ def test_a_process_that_has_not_seen_the_conflicts_of_a_version_cannot_commit_fr
         clock.now += 0.2
         put(store, a=b"%d" % number)
     connection = sqlite3.connect(path)
-    recent = RecentWrites()
+    recent = RecentWrites(History(SummedRows(path)))
     recent.catch_up(connection, store.snapshot().version)
     connection.close()
     assert recent.check(old, [b"other"], []) == 1007
@@ -352,7 +353,8 @@ def test_a_process_that_has_not_seen_the_conflicts_of_a_version_cannot_commit_fr
 def test_memory_holds_the_window_and_no_more(store: SqliteStore, path: Path, clock: ManualClock) -> None:
     """A process that reads and commits for long remembers no more keys than the window has seen."""
     connection = sqlite3.connect(path)
-    old, recent = OldValues(), RecentWrites()
+    history = History(SummedRows(path))
+    old, recent = OldValues(history), RecentWrites(history)
     for number in range(400):
         clock.now += 0.1
         version = put(store, **{f"key{number}": b""})

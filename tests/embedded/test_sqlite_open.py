@@ -91,7 +91,7 @@ def test_an_sqlite_file_of_another_application(tmp_path: Path) -> None:
     assert "another application" in refusal(path)
 
 
-@pytest.mark.parametrize("version", [0, 2, 99])
+@pytest.mark.parametrize("version", [0, 3, 99])
 def test_another_format(tmp_path: Path, version: int) -> None:
     path = make(tmp_path / "db.sqlite")
     data = bytearray(path.read_bytes())

@@ -58,8 +58,9 @@ KINDS_NOW = {kind: rows for kind, rows in KINDS.items() if kind != "u"} | {"o": 
 class Kept:
     """A copy of the file, opened with today's code, on virtual time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, is_new: bool) -> None:
         self.path = path
+        self.is_new = is_new
         self.loop = VirtualLoop()
         self.chance = random.Random(12)
         self.depot = make.layer(self.clock, self.chance)
@@ -95,7 +96,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
         make.make(path)
     else:
         path.write_bytes(lzma.decompress((HERE / request.param).read_bytes()))
-    kept = Kept(path)
+    kept = Kept(path, is_new=request.param == WRITTEN_NOW)
     yield kept
     kept.db.close()
     kept.loop.close()
@@ -281,8 +282,15 @@ async def work(kept: Kept, until: Callable[[], bool]) -> None:
     kept.depot.sweep(kept.db)
 
 
+def format_of(path: Path) -> int:
+    """The version of the format of a closed file."""
+    return int.from_bytes(path.read_bytes()[60:64], "big")
+
+
 def test_it_opens_again_and_again(kept: Kept) -> None:
-    """Whatever today's code makes of the file, it reads that too."""
+    """Whatever today's code makes of the file, it reads that too; and an older release reads what it had written."""
+    format = format_of(kept.path)
+    assert format == (2 if kept.is_new else 1)
     for number in range(3):
         kept.depot.apply(kept.db, Stock("nut", 1), request_id=("again", number))
         kept.db.close()
@@ -291,3 +299,4 @@ def test_it_opens_again_and_again(kept: Kept) -> None:
         assert kept.state.stock["nut"] == 471 + number
         assert kept.depot.replay(kept.db).differences == []
     assert make.layer(kept.clock, kept.chance).apply(kept.db, Stock("", 0), request_id="buy-1").reply == 1
+    assert format_of(kept.path) == format
