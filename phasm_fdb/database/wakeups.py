@@ -63,13 +63,17 @@ class Wakeups:
         self._ready.append(woken)
         if self._serving:
             return
-        self._serving = True
         try:
+            self._serving = True
             loop.call_soon_threadsafe(self._serve)
         except RuntimeError:
             if not loop.is_closed():
                 raise
             self._ready.clear()  # they would keep the loop alive
+        except BaseException:
+            # A signal has interrupted the thread that settled the future, which may be another one than the loop's.
+            loop.call_soon_threadsafe(self._serve)
+            raise
 
     def _serve(self) -> None:
         self._serving = False  # first: what is appended from now on makes a call of its own

@@ -2,6 +2,9 @@
 
 Most are ready when they are made: the engine reads at once. Those that wait (a watch, a commit in a queue, a
 delay, a versionstamp before the commit) are settled once, from any thread.
+
+A signal's handler may raise in the main thread while it settles what other threads wait for: all of them are told all
+the same. For the same reason whoever blocks waits for one put into a queue, which is one step for who settles.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Generator
+from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from phasm_fdb.errors import FDBError
@@ -62,14 +66,15 @@ class Future(Generic[T]):
         """Block until the result, or an error, is there."""
         self._before_blocking()
         if self._waiting is not None:
-            ready = threading.Event()
-            self.on_ready(lambda _: ready.set())
-            ready.wait()
+            ready: SimpleQueue[Any] = SimpleQueue()
+            self.on_ready(ready.put)
+            ready.get()
 
     def on_ready(self, callback: Callable[[Any], None], /) -> None:
         """Call `callback(self)` once, when the future is ready: now if it is, else from the settling thread.
 
-        What the callback raises is printed and dropped, as the binding does: there is nobody to raise it to.
+        What the callback raises is printed and dropped, as the binding does: there is nobody to raise it to. A
+        callback that an interrupt cuts short (KeyboardInterrupt) is called once more.
         """
         waiting = self._waiting
         if waiting is not None:
@@ -105,22 +110,30 @@ class Future(Generic[T]):
         waiting = self._waiting
         if waiting is None:
             return False
-        with waiting.lock:
+        try:
+            with waiting.lock:
+                if self._waiting is None:
+                    return False
+                self._result, self._error = result, error
+                self._waiting = None
+            while waiting.callbacks:
+                self._call(waiting.callbacks[0])
+                del waiting.callbacks[0]
+        except BaseException:
+            # Interrupted: those that were not told yet are told, and the one that it cut short once more.
             if self._waiting is None:
-                return False
-            self._result, self._error = result, error
-            self._waiting = None
-        for callback in waiting.callbacks:
-            self._call(callback)
+                for callback in waiting.callbacks:
+                    self._call(callback, BaseException)
+            raise
         return True
 
     def _before_blocking(self) -> None:
         """What the thread can do for the result before it blocks for it."""
 
-    def _call(self, callback: Callable[[Any], None]) -> None:
+    def _call(self, callback: Callable[[Any], None], dropped: type[BaseException] = Exception) -> None:
         try:
             callback(self)
-        except Exception:
+        except dropped:
             print("Discarding an exception from a future's callback:", file=sys.stderr)
             traceback.print_exc()
 
@@ -133,20 +146,11 @@ class Future(Generic[T]):
         """
         if not futures:
             raise ValueError("wait_for_any requires at least one future")
-        first: list[int] = []
-        ready = threading.Event()
-
-        def tell(index: int) -> Callable[[Any], None]:
-            def set_first(_: Any) -> None:
-                first.append(index)
-                ready.set()
-
-            return set_first
-
-        for index, future in enumerate(futures):
-            future.on_ready(tell(index))
-        ready.wait()
-        return first[0]
+        ready: SimpleQueue[Future[Any]] = SimpleQueue()
+        for future in futures:
+            future.on_ready(ready.put)
+        first = ready.get()
+        return next(index for index, future in enumerate(futures) if future is first)
 
 
 def _bytes_of(other: Any) -> Any:

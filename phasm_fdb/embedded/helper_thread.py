@@ -1,9 +1,15 @@
-"""A daemon thread that exists only while there is work for it: woken for a piece of work, gone when idle."""
+"""A daemon thread that exists only while there is work for it: woken for a piece of work, gone when idle.
+
+A signal's handler may raise in the main thread between any two steps of `wake`, and the others still rely on the
+helper. So nothing here is a lock that `wake` would have to give back: a wake-up is one put into a queue, and whether
+the thread is there is told by a lock that only the thread itself holds.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 
 IDLE_SECONDS = 5.0
 """How long the thread waits for more work before it ends; the next `wake` starts another."""
@@ -22,47 +28,51 @@ class HelperThread:
         self._name = name
         self._work = work
         self._interval = interval
-        self._changed = threading.Condition()
-        self._wanted = False
-        self._stopping = False
+        self._wakes: SimpleQueue[None] = SimpleQueue()
+        self._there = threading.Lock()
         self._thread: threading.Thread | None = None
+        """The thread that holds `_there`, or held it last."""
+        self._stopping = False
 
     def wake(self) -> None:
         """Let the thread run `work` soon, and start the thread where there is none."""
-        with self._changed:
-            self._wanted = True
-            if self._thread is None and not self._stopping:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
-            else:
-                self._changed.notify()
+        self._wakes.put(None)
+        if not self._there.locked() and not self._stopping:
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
 
     def stop(self) -> None:
         """End the thread, after the work that it is at; it is not started again."""
-        with self._changed:
-            self._stopping = True
-            thread = self._thread
-            self._changed.notify()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
+        self._stopping = True
+        self._wakes.put(None)
+        if self._thread is threading.current_thread():
+            return
+        with self._there:
+            pass
+        if self._thread is not None:
+            self._thread.join()
 
     def _run(self) -> None:
-        again = False
-        try:
-            while self._next(self._interval if again else IDLE_SECONDS, again):
-                again = self._work()
-        except BaseException:
-            with self._changed:
-                self._thread = None
-            raise
+        # A wake-up that came after the last look into the queue, but before the lock was free, is served here too.
+        while not self._wakes.empty() and self._there.acquire(blocking=False):
+            self._thread = threading.current_thread()
+            try:
+                self._serve()
+            finally:
+                self._there.release()
 
-    def _next(self, patience: float, again: bool) -> bool:
-        """Wait until there is work, at most `patience` seconds; False ends the thread."""
-        with self._changed:
-            if not self._wanted and not self._stopping:
-                self._changed.wait(patience)
-            if self._stopping or not (self._wanted or again):
-                self._thread = None
-                return False
-            self._wanted = False
-            return True
+    def _serve(self) -> None:
+        again = False
+        while self._is_woken(self._interval if again else IDLE_SECONDS) or again:
+            if self._stopping:
+                return
+            again = self._work()
+
+    def _is_woken(self, patience: float) -> bool:
+        """Wait for a wake-up, at most `patience` seconds; several that have come are one."""
+        try:
+            self._wakes.get(timeout=patience)
+            while not self._wakes.empty():
+                self._wakes.get()  # nobody else takes them
+        except Empty:
+            return False
+        return True

@@ -19,17 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from phasm_fdb.embedded.attempt import Attempt
 from phasm_fdb.embedded.backoff import RETRIED, Backoff
-from phasm_fdb.embedded.future import Future, Key
+from phasm_fdb.embedded.future import Future
 from phasm_fdb.embedded.options import TransactionOptions
+from phasm_fdb.embedded.promises import CANCELLED, Promises
 from phasm_fdb.embedded.timing import Delay
-from phasm_fdb.embedded.watch import WatchFuture
 from phasm_fdb.errors import FDBError
 
 if TYPE_CHECKING:
     from phasm_fdb.embedded.database import Database
 
 INVALID_CALL = 2000
-CANCELLED = 1025
 TIMED_OUT = 1031
 USED_DURING_COMMIT = 2017
 READ_VERSION_ALREADY_SET = 2010
@@ -53,13 +52,12 @@ class Lifecycle:
         "_deferred",
         "_failure",
         "_plain",
+        "_promises",
         "_read_error",
         "_retries",
         "_settings",
         "_size_limit",
         "_skip_write_conflict",
-        "_stamp",
-        "_watches",
     )
 
     def __init__(self, database: Database) -> None:
@@ -88,17 +86,10 @@ class Lifecycle:
         self._committing = False
         self._commit_future: Future[None] | None = None
         self._skip_write_conflict = False
-        self._stamp: Key | None = None
-        self._watches: list[WatchFuture] = []
+        self._promises: Promises | None = None
         # Whether reads and writes need no second look: nothing failed, nothing is committing, nothing times
         # out.
         self._plain = not settings.timeout
-
-    def __del__(self) -> None:
-        # A transaction that is dropped cancels what waits for it.
-        if self._watches or self._stamp is not None:
-            self._drop(FDBError(CANCELLED))
-        self._attempt.close()
 
     # --------------------------------------------------------------------------------------- what is refused
 
@@ -137,26 +128,22 @@ class Lifecycle:
             return
         self._failure = error
         self._plain = False
-        if self._stamp is not None:
-            self._stamp.settle(error=error)
         if self._commit_future is not None:
             self._commit_future.settle(error=error)
-        for watch in [] if self._committing else [watch for watch in self._watches if watch.was_read]:
-            self._watches.remove(watch)
-            watch.settle(error=error)
+        if self._promises is not None:
+            self._promises.fail_used(error, self._committing)
 
     def _drop(self, error: FDBError) -> None:
         """Fail what waits for this attempt, which is over."""
-        if self._stamp is not None:
-            self._stamp.settle(error=error)
         if self._commit_future is not None:
             self._commit_future.settle(error=error)
-        self._drop_watches(error)
+        if self._promises is not None:
+            self._promises.fail(error)
 
-    def _drop_watches(self, error: FDBError) -> None:
-        watches, self._watches = self._watches, []
-        for watch in watches:
-            watch.settle(error=error)
+    def _promised(self) -> Promises:
+        if self._promises is None:
+            self._promises = Promises()
+        return self._promises
 
     # ----------------------------------------------------------------------------------------------- options
 
@@ -184,7 +171,7 @@ class Lifecycle:
     def _watch_timeout(self) -> None:
         """See to it that what waits for the transaction fails when its time is up."""
         deadline = self._deadline
-        if deadline is None or (self._stamp is None and self._commit_future is None):
+        if deadline is None or (self._promises is None and self._commit_future is None):
             return
         weak = weakref.ref(self)
 

@@ -5,6 +5,11 @@ of the window are kept apart, as `(version, value before)` by key: a reader at a
 the value now and goes back. Reads of keys without recent changes take no lock; see `_MemorySnapshot.get`
 for why that is right. Keys that were cleared lately are kept apart too: a queue has many of them in front of
 its first entry, and whoever reads at the latest version need not step over them.
+
+A signal's handler may raise in the main thread between any two steps of a commit, and the other threads go on. So a
+commit first works out what it will write, and puts that down in one step: before it the commit has not happened, after
+it it has. Whoever comes next finds what is put down and finishes it (`_mend`); it makes anew from the two dicts
+whatever the interrupt may have left in between.
 """
 
 from __future__ import annotations
@@ -12,11 +17,11 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from sortedcontainers import SortedList
 
@@ -26,11 +31,13 @@ from phasm_fdb.embedded.mutation import (
     CLEAR,
     CLEAR_RANGE,
     SET,
+    Mutation,
     apply_atomic,
     has_stamps,
     stamp_all,
     versionstamp,
 )
+from phasm_fdb.embedded.selector import SPECIAL
 from phasm_fdb.embedded.store import (
     VERSIONS_PER_SECOND,
     WINDOW_SECONDS,
@@ -38,6 +45,7 @@ from phasm_fdb.embedded.store import (
     CommitDone,
     CommitRequest,
     Committed,
+    KeyRange,
     Snapshot,
     WatchFired,
 )
@@ -68,6 +76,15 @@ Change = tuple[int, bytes | None]
 _version_of = itemgetter(0)
 
 
+class _Writes(NamedTuple):
+    """What a commit that passed its checks writes: values by key (None: cleared), and its write conflicts."""
+
+    version: int
+    values: dict[bytes, bytes | None]
+    keys: Collection[bytes] = ()
+    ranges: Collection[KeyRange] = ()
+
+
 class MemoryStore:
     """A store in this process's memory, gone when it is dropped.
 
@@ -90,6 +107,10 @@ class MemoryStore:
         self._expiring: deque[tuple[int, list[bytes]]] = deque()
         self._conflicts = ConflictHistory()
         self._watches = MemoryWatches()
+        self._fired: dict[MemoryWatch, FDBError | None] = {}
+        """Watches that are to be told: that they fired, or the error."""
+        self._writing: _Writes | None = None
+        """The commit that is being written; set without the lock being held if its thread was interrupted."""
         self._closed = False
 
     # -------------------------------------------------------------------------------------------- versions
@@ -116,7 +137,7 @@ class MemoryStore:
     def snapshot(self, version: int | None = None, /) -> Snapshot:
         """See `Store.snapshot`."""
         with self._lock:
-            self._check_open()
+            self._begin()
             latest = self._latest_readable()
         if version is None:
             version = latest
@@ -130,32 +151,43 @@ class MemoryStore:
 
     def commit(self, request: CommitRequest, done: CommitDone, /) -> None:
         """See `Store.commit`. `done` is called before this returns."""
-        fired: list[MemoryWatch] = []
-        outcome: Committed | FDBError
+        try:
+            done(self._commit(request))
+            self._tell_watches()
+        except BaseException:
+            # Interrupted, perhaps in the middle of writing: others may wait for a watch of what was written.
+            with self._lock:
+                self._mend()
+            self._tell_watches()
+            raise
+
+    def _commit(self, request: CommitRequest) -> Committed | FDBError:
         with self._lock:
-            self._check_open()
+            self._begin()
             code = self._refusal(request)
             version = max(self._version + 1, self._version_now())
             if code:
-                outcome = FDBError(code)
                 self._version = version  # a commit that conflicts takes a version too, as in a cluster
-            else:
-                outcome = Committed(version, 0)
-                changed = self._apply(request, outcome)
-                if self._watches:
-                    fired = self._watches.changed(changed, self._values.get)
-                self._version = outcome.version
-                self._forget(outcome.version - WINDOW_VERSIONS, 2 * len(request.mutations) + _FORGET_LEAST)
-        done(outcome)
-        for watch in fired:
-            watch.fired(None)
+                return FDBError(code)
+            committed = Committed(version, 0)
+            self._writing = writes = self._plan(request, committed)
+            self._write_all(writes, 2 * len(request.mutations) + _FORGET_LEAST)
+            self._writing = None
+            return committed
 
     def help_commit(self) -> None:
         """Nothing to help with: `commit` has no queue."""
 
-    def _check_open(self) -> None:
+    def _begin(self) -> None:
+        """What comes first whenever the lock was taken.
+
+        Raises:
+            DatabaseError: the database was closed.
+        """
         if self._closed:
             raise DatabaseError("the database was closed")
+        if self._writing is not None:
+            self._mend()
 
     def _refusal(self, request: CommitRequest) -> int:
         """The code of the error that the commit fails with, or 0."""
@@ -168,53 +200,103 @@ class MemoryStore:
             return NOT_COMMITTED
         return 0
 
-    def _apply(self, request: CommitRequest, committed: Committed) -> Iterable[bytes]:
-        """Make the writes; returns the keys that they changed."""
-        mutations, written, version = request.mutations, request.write_keys, committed.version
+    def _plan(self, request: CommitRequest, committed: Committed) -> _Writes:
+        """What the request writes; changes nothing."""
+        mutations, written = request.mutations, request.write_keys
         if has_stamps(mutations):
             mutations, stamped = stamp_all(mutations, versionstamp(*committed))
             written = [*written, *stamped]
-        self._conflicts.add(version, written, request.write_ranges)
-        changed: dict[bytes, None] = {}
-        for code, key, parameter in mutations:
-            if code == SET:
-                self._write(key, parameter, version, changed)
-            elif code == CLEAR:
-                self._write(key, None, version, changed)
-            elif code == CLEAR_RANGE:
-                for cleared in list(self._keys.irange(key, parameter, (True, False))):
-                    self._write(cleared, None, version, changed)
-            else:
-                value = apply_atomic(code, self._values.get(key), parameter)
-                self._write(key, value, version, changed)
-        if changed:
-            self._expiring.append((version, list(changed)))
-        return changed
+        return _Writes(committed.version, self._apply(mutations), written, request.write_ranges)
 
-    def _write(self, key: bytes, value: bytes | None, version: int, changed: dict[bytes, None]) -> None:
-        """Give `key` a new value, and keep the one before."""
+    def _apply(self, mutations: Sequence[Mutation]) -> dict[bytes, bytes | None]:
+        """The values that mutations leave, None where they clear."""
+        values: dict[bytes, bytes | None] = {}
+        ordered: Any = None  # from the first range on, the keys that it may have to clear and the store does not have
+        for code, key, parameter in mutations:
+            if code == CLEAR_RANGE:
+                if ordered is None:
+                    ordered = SortedList(values)
+                values.update(dict.fromkeys(ordered.irange(key, parameter, (True, False))))
+                values.update(dict.fromkeys(self._keys.irange(key, parameter, (True, False))))
+                continue
+            if ordered is not None and key not in values:
+                ordered.add(key)
+            if code == SET:
+                values[key] = parameter
+            elif code == CLEAR:
+                values[key] = None
+            else:
+                before = values[key] if key in values else self._values.get(key)
+                values[key] = apply_atomic(code, before, parameter)
+        return values
+
+    def _write_all(self, writes: _Writes, most: int) -> None:
+        """Make the writes, and forget about `most` old changes."""
+        version, write = writes.version, self._write
+        self._conflicts.add(version, writes.keys, writes.ranges)
+        changed = [key for key, value in writes.values.items() if write(key, value, version)]
+        if changed:
+            self._expiring.append((version, changed))
+            if self._watches:
+                self._watches.take_changed(changed, self._values.get, self._fired)
+        self._version = version
+        self._forget(version - WINDOW_VERSIONS, most)
+
+    def _write(self, key: bytes, value: bytes | None, version: int) -> bool:
+        """Give `key` a new value, and keep the one before; False where there is none of both."""
         values = self._values
         before = values.get(key)
-        if key not in changed:
-            if before is None and value is None:
-                return
-            changed[key] = None
-            changes = self._changes.get(key)
-            # The change is noted before it is made, for the readers that take no lock.
-            if changes is None:
-                self._changes[key] = [(version, before)]
-            else:
-                changes.append((version, before))
+        if before is None and value is None:
+            return False
+        changes = self._changes.get(key)
+        # The change is noted before it is made, for the readers that take no lock.
+        if changes is None:
+            self._changes[key] = [(version, before)]
+        else:
+            changes.append((version, before))
         if value is not None:
             if before is None:
                 self._keys.add(key)
                 self._cleared.discard(key)
             values[key] = value
-        elif before is not None:
+        else:
             del values[key]
             self._keys.remove(key)
             self._cleared.add(key)
             self._last_clear = version
+        return True
+
+    def _mend(self) -> None:
+        """Finish what an interrupted commit was writing. May be interrupted itself, and begins again then."""
+        writes = self._writing
+        if writes is None:
+            return
+        values, changes, version = self._values, self._changes, writes.version
+        for key, value in writes.values.items():
+            if value is None and key not in values:
+                continue
+            if key not in changes:
+                changes[key] = [(version, values.get(key))]
+            elif changes[key][-1][0] < version:
+                changes[key].append((version, values.get(key)))
+            if value is None:
+                del values[key]
+            else:
+                values[key] = value
+        self._keys = SortedList(values)
+        self._cleared = SortedList(key for key in changes if key not in values)
+        self._last_clear = version
+        expiring: dict[int, list[bytes]] = {}
+        for key, changed in changes.items():
+            for changed_at, _ in changed:
+                expiring.setdefault(changed_at, []).append(key)
+        self._expiring = deque(sorted(expiring.items()))
+        # Who has read before conflicts in any case: which keys he must not have read is not known any more.
+        self._conflicts = ConflictHistory()
+        self._conflicts.add(version, (), [(b"", SPECIAL)])
+        self._watches.take_changed(writes.values, values.get, self._fired)
+        self._version = version
+        self._writing = None
 
     def _shrink(self) -> None:
         """Give memory back after a burst: a dict that was large stays large, however little is left in it.
@@ -274,6 +356,7 @@ class MemoryStore:
         """See `Store.watch`."""
         watch = MemoryWatch(self._watches, key, value, fired)
         with self._lock:
+            self._mend()
             differs = self._values.get(key) != value
             if not differs:
                 self._watches.add(watch)
@@ -281,17 +364,30 @@ class MemoryStore:
             fired(None)
         return watch
 
+    def _tell_watches(self) -> None:
+        for watch in list(self._fired):
+            try:
+                error = self._fired[watch]
+                del self._fired[watch]
+            except KeyError:  # another thread tells it
+                continue
+            try:
+                watch.fired(error)
+            except BaseException:
+                watch.fired(error)  # interrupted; a second time does no harm
+                raise
+
     def close(self) -> None:
         """Tell the watches (1025) and drop everything."""
         with self._lock:
             self._closed = True
-            watches = self._watches.take_all()
+            self._writing = None
+            self._watches.take_all(FDBError(CANCELLED), self._fired)
             self._values, self._changes = {}, {}
             self._keys, self._cleared = SortedList(), SortedList()
             self._expiring.clear()
             self._conflicts = ConflictHistory()
-        for watch in watches:
-            watch.fired(FDBError(CANCELLED))
+        self._tell_watches()
 
 
 class _MemorySnapshot:
@@ -318,6 +414,7 @@ class _MemorySnapshot:
         if changes is None or changes[-1][0] <= self.version:
             return value
         with store._lock:
+            store._mend()
             return self._value(key)
 
     def range(self, begin: bytes, end: bytes, limit: int, reverse: bool, /) -> list[tuple[bytes, bytes]]:
@@ -326,6 +423,7 @@ class _MemorySnapshot:
         if store._clock() > self._expires:
             raise FDBError(TRANSACTION_TOO_OLD)
         with store._lock:
+            store._mend()
             keys = store._keys.irange(begin, end, (True, False), reverse)
             if not store._changes:
                 values = store._values
@@ -362,7 +460,11 @@ class _MemorySnapshot:
         if store._clock() > self._expires:
             raise FDBError(TRANSACTION_TOO_OLD)
         with store._lock:
+            store._mend()
+            # The list makes an index for this, which an interrupt would leave half made.
+            store._writing = _Writes(store._version, {})
             first, last = store._keys.bisect_left(begin), store._keys.bisect_left(end)
+            store._writing = None
             count = last - first
             if count <= _SAMPLES:
                 return self._weigh(store._keys.islice(first, last))

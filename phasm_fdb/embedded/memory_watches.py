@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from phasm_fdb.embedded.store import WatchFired
+from phasm_fdb.errors import FDBError
 
 
 class MemoryWatch:
@@ -46,9 +47,13 @@ class MemoryWatches:
         if watches is not None:
             watches.pop(watch, None)
 
-    def changed(self, keys: Iterable[bytes], value_of: Callable[[bytes], bytes | None]) -> list[MemoryWatch]:
-        """Take out and return the watches of `keys` that saw another value than there is now."""
-        fired: list[MemoryWatch] = []
+    def take_changed(
+        self,
+        keys: Iterable[bytes],
+        value_of: Callable[[bytes], bytes | None],
+        fired: dict[MemoryWatch, FDBError | None],
+    ) -> None:
+        """Move the watches of `keys` that saw another value than there is now to `fired`."""
         for key in keys:
             watches = self._by_key.get(key)
             if watches is None:
@@ -56,14 +61,13 @@ class MemoryWatches:
             value = value_of(key)
             for watch in list(watches):
                 if watch.value != value:
+                    fired[watch] = None  # first: an interrupt must not lose it
                     watches.pop(watch, None)
-                    fired.append(watch)
             if not watches:
                 del self._by_key[key]
-        return fired
 
-    def take_all(self) -> list[MemoryWatch]:
-        """Take out and return every watch."""
-        taken = [watch for watches in self._by_key.values() for watch in list(watches)]
+    def take_all(self, error: FDBError, fired: dict[MemoryWatch, FDBError | None]) -> None:
+        """Move every watch to `fired`, with this error."""
+        for watches in self._by_key.values():
+            fired.update(dict.fromkeys(list(watches), error))
         self._by_key = {}
-        return taken

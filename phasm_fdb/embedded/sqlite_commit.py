@@ -120,9 +120,6 @@ class GroupWriter:
             self._failed(connection, group, error, touched)
         except FDBError as error:
             self._failed(connection, group, error, touched)
-        except BaseException:
-            self._recent = RecentWrites(self._history)
-            raise
         finally:
             self._connections.give(connection)
 
@@ -149,47 +146,42 @@ class GroupWriter:
         latest: int = connection.execute(_LATEST).fetchone()[0]
         now = self._now()
         version = max(latest + 2, now)  # the one between is the version of what is refused, see `refused_at`
-        self._recent.catch_up(connection, latest)
+        # Whatever this is left by, what it leaves unfinished is not used again: the history is read anew from the file.
+        recent, self._recent = self._recent, RecentWrites(self._history)
+        recent.catch_up(connection, latest)
         batch = Batch(connection, self._rows)
         keys: set[bytes] = set()
         ranges: set[KeyRange] = set()
         passed: list[QueuedCommit] = []
         for entry in group:
-            code = self._check(entry, now)
+            code = _check(entry, recent, now)
             if code:
                 entry.outcome = FDBError(code)
                 continue
             write_keys, write_ranges = _stage(entry, batch, versionstamp(version, len(passed)))
-            self._recent.add(version, write_keys, write_ranges)
+            recent.add(version, write_keys, write_ranges)
             keys.update(write_keys)
             ranges.update(write_ranges)
             passed.append(entry)
         if not passed:
             self.refused_at = latest
             connection.execute("ROLLBACK")
+            self._recent = recent
             return ()
         batch.flush()
         self._history.record(connection, version, keys, ranges, batch.undo)
         if not 0 <= now - self._tidied_at < TIDY_VERSIONS:  # below 0 if the clock was set back
             self._tidied_at = now
-            self._recent.forget(sqlite_history.forget(connection, self._horizon.at(now, latest)))
+            recent.forget(sqlite_history.forget(connection, self._horizon.at(now, latest)))
         if self._is_first and self._rows.format > 1:
             raise_mark(connection)
         self._commit(connection, passed)
+        self._recent = recent
         self._is_first = False
         self._pages_logged += batch.pages()
         for order, entry in enumerate(passed):
             entry.outcome = Committed(version, order)
         return None if batch.undo is None else batch.undo.keys()
-
-    def _check(self, entry: QueuedCommit, now: int) -> int:
-        """The code of the error that keeps `entry` from being committed, or 0."""
-        request = entry.request
-        if request.snapshot is None:
-            return 0
-        if now - entry.taken_at > WINDOW_VERSIONS:
-            return TRANSACTION_TOO_OLD
-        return self._recent.check(entry.since, request.read_keys, request.read_ranges)
 
     def _commit(self, connection: sqlite3.Connection, passed: Sequence[QueuedCommit]) -> None:
         try:
@@ -236,8 +228,6 @@ class GroupWriter:
         touched: list[Collection[bytes] | None],
     ) -> None:
         """Decide what is undecided after an error before or in the COMMIT: nothing of it was written."""
-        # The history in memory has taken in what was not committed: it is read again from the file.
-        self._recent = RecentWrites(self._history)
         if connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):  # a connection that cannot is closed when given back
                 connection.execute("ROLLBACK")
@@ -248,6 +238,16 @@ class GroupWriter:
                 self._write([entry], True, touched)
             return
         decide(undecided, error if isinstance(error, FDBError) else write_error(error, self._connections.path))
+
+
+def _check(entry: QueuedCommit, recent: RecentWrites, now: int) -> int:
+    """The code of the error that keeps `entry` from being committed, or 0."""
+    request = entry.request
+    if request.snapshot is None:
+        return 0
+    if now - entry.taken_at > WINDOW_VERSIONS:
+        return TRANSACTION_TOO_OLD
+    return recent.check(entry.since, request.read_keys, request.read_ranges)
 
 
 def _stage(entry: QueuedCommit, batch: Batch, stamp: bytes) -> tuple[list[bytes], list[KeyRange]]:

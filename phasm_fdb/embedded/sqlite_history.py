@@ -189,6 +189,10 @@ class OldValues:
     def __init__(self, history: History) -> None:
         self._history = history
         self._lock = threading.Lock()
+        self._is_loading = False
+        self._clear()
+
+    def _clear(self) -> None:
         self._loaded = 0
         self._first = 0
         self._old: SortedDict[bytes, list[tuple[int, bytes | None]]] = SortedDict()
@@ -229,8 +233,11 @@ class OldValues:
         Reading the current values first and the history after is right, in whatever state either finds the
         file: a change between the two is in the history and is undone by it.
         """
+        if self._is_loading:  # an interrupt has left the work half done
+            self._clear()
         newer = self._history.newer_undo(connection, self._loaded)
         oldest: int = connection.execute(_OLDEST).fetchone()[0]
+        self._is_loading = True
         for changed, undo in newer:
             self._loaded = changed
             if undo is None:
@@ -240,6 +247,7 @@ class OldValues:
             for key, value in undo.items():
                 self._old.setdefault(key, []).append((changed, value))
         self._forget(oldest)
+        self._is_loading = False
         if version < self._first:
             raise FDBError(TRANSACTION_TOO_OLD)
 

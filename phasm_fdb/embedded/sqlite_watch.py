@@ -178,5 +178,9 @@ class Watches:
     def _fire(self, watches: Iterable[SqliteWatch], error: FDBError | None) -> None:
         """Tell each watch once, whoever else has found the same change."""
         for watch in watches:
-            if self.remove(watch):
-                watch.fired(error)
+            try:
+                if self.remove(watch):
+                    watch.fired(error)
+            except BaseException:
+                watch.fired(error)  # interrupted, perhaps between the two; a second time does no harm
+                raise

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from phasm_fdb.embedded.database import Database
 
 NO_COMMIT_VERSION = 2021
-TRANSACTION_INVALID_VERSION = 2020
 TRANSACTION_TOO_LARGE = 2101
 WATCHES_DISABLED = 1034
 NO_SPECIAL_KEYS = 2113
@@ -198,7 +197,7 @@ class Transaction(Writer, Reader):
         except FDBError as error:
             return Future(error=error)
         future = WatchFuture(counter, key, value, not known)
-        self._watches.append(future)
+        self._promised().watches.append(future)
         return future
 
     def _watch_refusal(self, key: bytes) -> FDBError | None:
@@ -257,20 +256,12 @@ class Transaction(Writer, Reader):
         return future
 
     def _committed(self, stamp: bytes | FDBError) -> None:
-        """Tell the versionstamp, or why there is none, and hand the watches over to the store."""
-        if self._stamp is not None:
-            if isinstance(stamp, FDBError):
-                self._stamp.settle(error=stamp)
-            else:
-                self._stamp.settle(stamp)
-        watches, self._watches = self._watches, []
-        for watch in watches:
-            watch.register(self._database._store)
+        if self._promises is not None:
+            self._promises.keep(stamp, self._database._store)
 
     def _not_committed(self, error: FDBError) -> None:
-        if self._stamp is not None:
-            self._stamp.settle(error=FDBError(TRANSACTION_INVALID_VERSION))
-        self._drop_watches(error)
+        if self._promises is not None:
+            self._promises.break_up(error)
 
     def get_committed_version(self) -> int:
         """The version of the commit; -1 before it, and after a commit without writes."""
@@ -281,10 +272,11 @@ class Transaction(Writer, Reader):
         refusal = self._refusal()
         if refusal is not None:
             return Key(error=refusal)
-        if self._stamp is None:
-            self._stamp = Key(pending=True)
+        promises = self._promised()
+        if promises.stamp is None:
+            promises.stamp = Key(pending=True)
             self._watch_timeout()
-        return self._stamp
+        return promises.stamp
 
     def get_approximate_size(self) -> Future[int]:
         """About how many bytes a commit would have now."""

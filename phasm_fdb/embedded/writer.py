@@ -184,7 +184,7 @@ class Writer(Lifecycle):
             and len(key) <= KEY_SIZE_LIMIT
             and len(value) <= VALUE_SIZE_LIMIT
             and not self._skip_write_conflict
-            and not self._watches
+            and self._promises is None
         )
 
     def _take_write_conflict(self) -> bool:
@@ -241,8 +241,9 @@ class Writer(Lifecycle):
 
     def _operated(self, key: bytes) -> None:
         """Fire the transaction's own watches of `key`."""
-        for watch in [watch for watch in self._watches if watch.key == key]:
-            self._fire(watch)
+        if self._promises is not None:
+            for watch in [watch for watch in self._promises.watches if watch.key == key]:
+                self._promises.fire(watch)
 
     def _add_conflict(self, begin: bytes, end: bytes, add: Any) -> None:
         self._check_write()
@@ -254,13 +255,10 @@ class Writer(Lifecycle):
 
     def _wrote(self, begin: bytes, end: bytes, value: bytes | None) -> None:
         """Fire the transaction's own watches of `[begin, end)` that saw another value."""
-        for watch in list(self._watches):
-            if begin <= watch.key < end and watch.value != value:
-                self._fire(watch)
-
-    def _fire(self, watch: Any) -> None:
-        self._watches.remove(watch)
-        watch.settle()
+        if self._promises is not None:
+            for watch in list(self._promises.watches):
+                if begin <= watch.key < end and watch.value != value:
+                    self._promises.fire(watch)
 
     def _bound(self, key: Any, default: bytes) -> bytes:
         if key is None:

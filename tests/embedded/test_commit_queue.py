@@ -1,10 +1,11 @@
-"""Who writes a group of commits: the thread that waits for one of them, or a helper where a loop runs."""
+"""Who writes a group of commits: a thread alone its own, a helper those of several threads or of a loop."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Sequence
+from itertools import chain, repeat
 
 import pytest
 
@@ -101,16 +102,17 @@ def test_who_comes_while_a_group_is_written_shares_the_next(writer: Writer) -> N
     queue.close()
 
 
-def test_a_leader_lets_those_that_were_just_served_come_back(writer: Writer) -> None:
+def test_the_helper_lets_those_that_were_just_served_come_back(writer: Writer) -> None:
     """As the clock has it, writing takes long: then the second group waits until all four are there again."""
     writer.gated = True
-    queue = CommitQueue(writer, always_waits=True, clock=iter(range(0, 1_000_000, 1000)).__next__)
+    clock = chain([0.0], repeat(2 * PATIENCE_SECONDS))
+    queue = CommitQueue(writer, always_waits=True, clock=clock.__next__)
     committers = Committers(queue)
     committers.start(0)
     assert writer.entered.acquire(timeout=PATIENCE_SECONDS)
     for number in range(1, 4):
         committers.start(number)
-    writer.gate.release()  # the first is served, three wait, and their leader waits for a fourth
+    writer.gate.release()  # the first is served, three wait, and the helper waits for a fourth
     while not committers.told:
         pass
     committers.start(0)  # it may be in the group, and out of the queue, before this returns
@@ -121,7 +123,7 @@ def test_a_leader_lets_those_that_were_just_served_come_back(writer: Writer) -> 
     queue.close()
 
 
-def test_a_leader_does_not_wait_for_longer_than_it_is_worth(writer: Writer) -> None:
+def test_the_helper_does_not_wait_for_longer_than_it_is_worth(writer: Writer) -> None:
     """Writing takes no time, by this clock, so nobody is waited for."""
     writer.gated = True
     queue = CommitQueue(writer, always_waits=True, clock=lambda: 0.0)
@@ -199,8 +201,7 @@ async def test_an_event_loop_leaves_the_waiting_for_a_lock_to_the_helper(writer:
     await asyncio.to_thread(queue.close)
 
 
-def test_a_thread_passes_the_lead_to_the_helper_for_a_loop_s_commit(writer: Writer) -> None:
-    """The loop's commit came while a thread was writing: that thread returns, and the helper goes on."""
+def test_what_a_loop_commits_while_a_thread_writes_is_written_by_the_helper(writer: Writer) -> None:
     writer.gated = True
     queue = CommitQueue(writer, always_waits=False)
     committers = Committers(queue)
@@ -230,7 +231,7 @@ def test_an_interrupted_write_is_of_unknown_outcome(writer: Writer) -> None:
     with pytest.raises(KeyboardInterrupt):
         queue.commit(request(), 0, 0, told.append)
     assert told == []
-    queue.close()  # the lead was given back
+    queue.close()  # nothing is held
 
 
 def test_close_waits_for_what_is_queued(writer: Writer) -> None:
@@ -269,57 +270,56 @@ def test_what_follows_a_group_may_commit_itself(writer: Writer) -> None:
     queue.close()
 
 
-class InterruptedTurn:
-    """In place of the lock that a thread waits for: it is interrupted, at once or when its turn has come."""
+def test_a_group_whose_writing_fails_is_of_unknown_outcome(writer: Writer, capsys: pytest.CaptureFixture[str]) -> None:
+    """The helper has nobody to raise the error to: it prints it, and writes the next group."""
 
-    def __init__(self, *, when_released: bool) -> None:
-        self._when_released = when_released
-        self._acquired = False
-        self.waiting = threading.Event()
-        self._released = threading.Event()
+    def failing(group: Sequence[QueuedCommit], may_wait: bool) -> Afterwards:
+        if len(group) > 1:
+            raise ZeroDivisionError
+        return writer(group, may_wait)
 
-    def acquire(self) -> None:
-        if not self._acquired:
-            self._acquired = True
-            return
-        self.waiting.set()
-        if self._when_released:
-            assert self._released.wait(PATIENCE_SECONDS)
-        raise KeyboardInterrupt
-
-    def release(self) -> None:
-        self._released.set()
-
-
-@pytest.mark.parametrize("when_released", [False, True])
-def test_who_is_interrupted_while_it_waits_takes_its_commit_back(
-    writer: Writer, monkeypatch: pytest.MonkeyPatch, when_released: bool
-) -> None:
-    """And passes on the lead, if it was just handed to it."""
-    turn = InterruptedTurn(when_released=when_released)
     writer.gated = True
-    queue = CommitQueue(writer, always_waits=True, clock=lambda: 0.0)
+    queue = CommitQueue(failing, always_waits=True, clock=lambda: 0.0)
     committers = Committers(queue)
     committers.start(0)
     assert writer.entered.acquire(timeout=PATIENCE_SECONDS)
-    monkeypatch.setattr(commit_queue, "Turn", lambda: turn)
-    interrupted: list[type[BaseException]] = []
-
-    def commit() -> None:
-        try:
-            queue.commit(request(), 0, 0, lambda outcome: None)
-        except KeyboardInterrupt as error:
-            interrupted.append(type(error))
-
-    waiter = threading.Thread(target=commit)
-    waiter.start()
-    assert turn.waiting.wait(PATIENCE_SECONDS)
+    committers.start(1)
+    committers.start(2)
     writer.gate.release()
-    waiter.join(PATIENCE_SECONDS)
     committers.join()
-    assert interrupted == [KeyboardInterrupt]
-    assert writer.groups == [1]
-    closing = threading.Thread(target=queue.close, daemon=True)  # it would wait for ever for a lead that was lost
-    closing.start()
-    closing.join(PATIENCE_SECONDS)
-    assert not closing.is_alive()
+    assert [getattr(outcome, "code", 0) for outcome in committers.told] == [0, 1021, 1021]
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    committers.start(0)
+    writer.gate.release()
+    committers.join()
+    assert committers.told[-1] == Committed(2, 0)
+    queue.close()
+
+
+def test_one_who_fails_to_be_told_keeps_it_from_nobody(writer: Writer, capsys: pytest.CaptureFixture[str]) -> None:
+    queue = CommitQueue(writer, always_waits=True, clock=lambda: 0.0)
+    told: list[object] = []
+
+    def fail(outcome: object) -> None:
+        raise ZeroDivisionError
+
+    async def commit_in_loop() -> None:
+        queue.commit(request(), 0, 0, fail)
+        queue.commit(request(), 0, 0, told.append)
+
+    asyncio.run(commit_in_loop())
+    queue.close()
+    assert len(told) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_what_comes_while_the_queue_is_closed_is_decided(writer: Writer) -> None:
+    queue = CommitQueue(writer, always_waits=True, clock=lambda: 0.0)
+    queue.close()
+    told: list[object] = []
+
+    async def commit_in_loop() -> None:
+        queue.commit(request(), 0, 0, told.append)
+
+    asyncio.run(commit_in_loop())
+    assert told == [Committed(1, 0)]
