@@ -175,7 +175,7 @@ def _open_file(
     path: Path, synchronous: Synchronous, check: bool, wall_clock: Callable[[], float]
 ) -> tuple[Connections, float, Rows]:
     """The connections to a file that was checked, the time from which its versions are counted, and how values lie."""
-    with forks.opening:
+    with forks.opening():
         require_own_locks(path)
         if not is_open_here(path):
             if not path.exists():

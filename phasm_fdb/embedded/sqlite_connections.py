@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from phasm_fdb.embedded.sqlite_errors import missing_file, missing_log, read_error
-from phasm_fdb.embedded.sqlite_fork import Identity, forks
+from phasm_fdb.embedded.sqlite_fork import PAUSE_SECONDS, Identity, forks
 from phasm_fdb.embedded.sqlite_format import OPEN_SECONDS, companions
 from phasm_fdb.errors import DatabaseError
 
@@ -29,9 +29,6 @@ after a crash of the process) the last commits may be missing, all of the later 
 
 CACHE_KIB = 16 * 1024
 CACHED_STATEMENTS = 64
-
-SUSPEND_PAUSE_SECONDS = 0.0005
-"""How often a fork looks whether the connections that it waits for have been given back."""
 
 
 class Connection(sqlite3.Connection):
@@ -58,7 +55,9 @@ class Connections:
         to an interrupt is closed with the last reference to it.
         """
         self._making = threading.RLock()
-        """Held while a connection is made, and from before a fork until after it."""
+        """Held while a connection is made."""
+        self._suspended = False
+        """Whether a fork is under way, so that none is made; set with `_making` held."""
         self._unusable = ""
         self.identity = _identity(path)
         self._companions = companions(path)
@@ -80,8 +79,11 @@ class Connections:
             return self._idle.pop()
         except IndexError:
             pass
-        with self._making:
-            return self._make()
+        while True:
+            with self._making:
+                if not self._suspended:
+                    return self._make()
+            time.sleep(PAUSE_SECONDS)
 
     def take_another(self) -> sqlite3.Connection | None:
         """A second connection for a caller who has one; None while the process is about to fork.
@@ -90,12 +92,8 @@ class Connections:
         """
         with contextlib.suppress(IndexError):
             return self._idle.pop()
-        if not self._making.acquire(blocking=False):
-            return None
-        try:
-            return self._make()
-        finally:
-            self._making.release()
+        with self._making:
+            return None if self._suspended else self._make()
 
     def give(self, connection: sqlite3.Connection) -> None:
         """Take back a connection; one in which a transaction is still open, or came too late, is closed."""
@@ -163,8 +161,8 @@ class Connections:
 
     def suspend(self, deadline: float) -> None:
         """Close all connections before a fork; see `sqlite_fork.Pool`."""
-        if not self._making.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            return
+        with self._making:
+            self._suspended = True
         taken: list[sqlite3.Connection] = []
         while len(taken) < len(self._all):
             try:
@@ -175,13 +173,12 @@ class Connections:
             if time.monotonic() >= deadline:
                 self._idle += taken
                 return
-            time.sleep(SUSPEND_PAUSE_SECONDS)
+            time.sleep(PAUSE_SECONDS)
         _close_all(taken, self._all)
 
     def resume(self) -> None:
         """Make connections again after a fork."""
-        with contextlib.suppress(RuntimeError):  # the fork did not get the lock in time
-            self._making.release()
+        self._suspended = False
 
     def abandon(self) -> Identity | None:
         """Refuse all use in a forked child, and leak what is open: to close it there could hang, or harm the parent."""

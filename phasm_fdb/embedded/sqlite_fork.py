@@ -12,10 +12,12 @@ first, the child is refused that file with an error that says what to do.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 from typing import Protocol
 
 Identity = tuple[int, int]
@@ -23,6 +25,9 @@ Identity = tuple[int, int]
 
 FORK_SECONDS = 10.0
 """How long a fork waits for connections that are in use: longer than a commit waits for another process."""
+
+PAUSE_SECONDS = 0.0005
+"""How often those look again who wait for a fork, or whom a fork waits for."""
 
 
 class Pool(Protocol):
@@ -44,18 +49,19 @@ class Pool(Protocol):
 class Forks:
     """The pools of this process, and what it has inherited from its parent.
 
+    No lock is held over the fork itself: a signal's handler may raise in the middle, and others would wait for ever.
+
     Attributes:
-        opening: held while a database is opened; no fork comes in between.
         inherited: files to which the parent had connections when this process was forked from it.
     """
 
     def __init__(self) -> None:
-        self.opening = threading.RLock()
         self.inherited: set[Identity] = set()
         self._pools: weakref.WeakSet[Pool] = weakref.WeakSet()
         self._suspended: list[Pool] = []
+        self._opening = threading.RLock()
         self._forking: int | None = None
-        """The thread that forks, and holds `opening` for it."""
+        """The thread that forks; changed with `_opening` held."""
 
     def add(self, pool: Pool) -> None:
         """Have a pool suspended at forks."""
@@ -65,26 +71,43 @@ class Forks:
         """The pools that are in use or were."""
         return list(self._pools)
 
+    @contextlib.contextmanager
+    def opening(self) -> Iterator[None]:
+        """Open a database within this: one at a time, and no fork comes in between."""
+        while True:
+            with self._opening:
+                if self._forking is None:
+                    yield
+                    return
+            time.sleep(PAUSE_SECONDS)
+
     def before(self) -> None:
+        """Suspend all pools: this process is about to fork."""
         deadline = time.monotonic() + FORK_SECONDS
-        if not self.opening.acquire(timeout=FORK_SECONDS):
+        while time.monotonic() < deadline or self._forking is None:
+            with self._opening:
+                if self._forking is None:
+                    self._forking = threading.get_ident()
+                    break
+            time.sleep(PAUSE_SECONDS)  # for the fork of another thread
+        else:
             return  # the child is refused what is open
-        self._forking = threading.get_ident()
         self._suspended = self.pools()
         for pool in self._suspended:
             pool.suspend(deadline)
 
     def after_in_parent(self) -> None:
+        """Let the pools go on."""
         if self._forking != threading.get_ident():
             return
         for pool in self._suspended:
             pool.resume()
         self._suspended = []
         self._forking = None
-        self.opening.release()
 
     def after_in_child(self) -> None:
-        self.opening = threading.RLock()  # the old one may be held by a thread that there is not here
+        """Give up all pools, and note the files whose locks this process would wrongly rely on."""
+        self._opening = threading.RLock()  # the old one may be held by a thread that there is not here
         self._suspended = []
         self._forking = None
         for pool in self.pools():
