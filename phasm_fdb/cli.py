@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
-from pathlib import Path
 
 from phasm_fdb import commands
 
@@ -19,8 +18,6 @@ def main() -> None:
     except ImportError:
         print(MISSING, file=sys.stderr)
         raise SystemExit(2) from None
-    if str(Path.cwd()) not in sys.path:  # MODULE:NAME is also looked for in the current folder
-        sys.path.insert(0, str(Path.cwd()))
     app = typer.Typer(name="phasm", help="Machines on FoundationDB.", no_args_is_help=True, add_completion=False)
     app.callback()(_no_options)
     for module in sorted(found.name for found in pkgutil.iter_modules(commands.__path__)):

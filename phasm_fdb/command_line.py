@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +11,7 @@ import typer
 from phasm_fdb.database.url import open as open_database
 from phasm_fdb.errors import DamagedHistory, DatabaseError, PhasmError
 from phasm_fdb.layer import Layer
+from phasm_fdb.naming import import_named
 
 SAME, DIFFERENT, USAGE = 0, 1, 2
 
@@ -30,20 +30,13 @@ def load_layer(name: str) -> Layer:
     Raises:
         LayerNotFound: the name is not of that form, the module cannot be imported, or it has no such layer.
     """
-    module_name, colon, attribute = name.partition(":")
-    if not (module_name and colon and attribute):
-        raise LayerNotFound(f"{name!r} is not MODULE:APP, such as my_app.main:wallets")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        text = " ".join(str(error).split())
-        raise LayerNotFound(f"cannot import {module_name}: {type(error).__name__}: {text}") from error
+    module, attribute = import_named(name, "APP", "my_app.main:wallets", LayerNotFound)
     found = getattr(module, attribute, None)
     found = getattr(found, "layer", found)  # of an App
     if not isinstance(found, Layer):
         layers = [name for name, value in vars(module).items() if isinstance(value, Layer)]
         has = f"it has {', '.join(layers)}" if layers else "it has none"
-        raise LayerNotFound(f"{module_name} has no layer {attribute!r}; {has}")
+        raise LayerNotFound(f"{module.__name__} has no layer {attribute!r}; {has}")
     return found
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from pathlib import Path
 from typing import Any
 
 from phasm_fdb.layer import Layer
 from phasm_fdb.lint.finding import LintError
 from phasm_fdb.machine import StateMachine
+from phasm_fdb.naming import import_module
 
 
 def load_machines(name: str) -> list[StateMachine | type[StateMachine]]:
@@ -25,15 +23,7 @@ def load_machines(name: str) -> list[StateMachine | type[StateMachine]]:
     module_name, colon, attribute = name.partition(":")
     if not module_name or (colon and not attribute):
         raise LintError(f"{name!r} is not MODULE or MODULE:MACHINE, such as my_app.wallet:Wallet")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise LintError(
-            f"cannot import {module_name}: {type(error).__name__}: {' '.join(str(error).split())}"
-        ) from error
+    module = import_module(module_name, LintError)
     machines = [one for one in vars(module).values() if _is_machine_class(one)]
     if attribute:
         return [_machine(module_name, attribute, getattr(module, attribute, None), machines)]

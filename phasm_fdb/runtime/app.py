@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass, field
 from typing import Any
 
 from phasm_fdb.errors import DatabaseError
 from phasm_fdb.layer import Layer
+from phasm_fdb.naming import import_named
 from phasm_fdb.runtime.handlers import Handlers
 from phasm_fdb.runtime.worker import Worker
 
@@ -42,25 +42,18 @@ def load_app(name: str) -> App:
     Raises:
         AppNotFound: the name is not of that form, the module cannot be imported, or it has no such app.
     """
-    module_name, colon, attribute = name.partition(":")
-    if not (module_name and colon and attribute):
-        raise AppNotFound(f"{name!r} is not MODULE:APP, such as my_app.main:app")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        text = " ".join(str(error).split())
-        raise AppNotFound(f"cannot import {module_name}: {type(error).__name__}: {text}") from error
+    module, attribute = import_named(name, "APP", "my_app.main:app", AppNotFound)
     found = getattr(module, attribute, None)
     if isinstance(found, App):
         return found
     if not isinstance(found, Layer):
         apps = [name for name, value in vars(module).items() if isinstance(value, App | Layer)]
         has = f"it has {', '.join(apps)}" if apps else "it has none"
-        raise AppNotFound(f"{module_name} has no App or Layer {attribute!r}; {has}")
+        raise AppNotFound(f"{module.__name__} has no App or Layer {attribute!r}; {has}")
     handlers = [value for value in vars(module).values() if isinstance(value, Handlers)]
     if len(handlers) != 1:
         raise AppNotFound(
-            f"{module_name} has {len(handlers)} Handlers, and one is needed to run the layer {attribute!r}: "
+            f"{module.__name__} has {len(handlers)} Handlers, and one is needed to run the layer {attribute!r}: "
             "say which it is, with app = App(layer, handlers)"
         )
     return App(found, handlers[0])

@@ -213,6 +213,6 @@ def from_text(text: str) -> list[Choice]:
         if line.strip() and not line.startswith("#"):
             try:
                 choices.append(Choice.parse(line))
-            except ValueError as error:
-                raise ValueError(f"line {number} is no choice: {line!r}") from error
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"line {number} is no choice: {line!r:.200}") from error
     return choices

@@ -53,9 +53,10 @@ def main(
         scenarios = scenarios or {}
         options = _parser(program, default_workload, scenarios).parse_args(arguments)
         if options.replay is not None:
-            return _replay(options)
+            return _replay(options, program, scenarios)
+        options.workload = options.workload or default_workload
         if options.workload is None:
-            raise _Usage("name a workload, MODULE:WORKLOAD, or a file to --replay (see --help)")
+            raise _Usage("name a workload, MODULE:WORKLOAD (see --help)")
         command = _command(program, options)
         _fill_in(options, scenarios.get(options.workload, Scenario(options.workload)))
         workload = load_workload(options.workload)
@@ -130,10 +131,17 @@ def _look_closer(options: argparse.Namespace, workload: Callable[[], Workload], 
     return finding.run if finding.reproduced else failing
 
 
-def _replay(options: argparse.Namespace) -> int:
+def _replay(options: argparse.Namespace, program: str, scenarios: Mapping[str, Scenario]) -> int:
     """Play a saved run, and tell it in steps."""
     saved = load(options.replay)
-    result = saved.play(keep_events=True)
+    own = [scenario.workload for scenario in scenarios.values()]
+    if options.workload is None and saved.workload not in own:
+        raise _Usage(
+            f"{options.replay} is a run of {saved.workload}, which is not imported because a file says so: "
+            f"{program} {shlex.quote(saved.workload)} --replay {shlex.quote(str(options.replay))}"
+        )
+    named = options.workload or saved.workload
+    result = saved.play(scenarios[named].workload if named in scenarios else named, keep_events=True)
     if options.json:
         print(json.dumps(result.as_dict()))
     else:
@@ -168,7 +176,6 @@ def _parser(program: str, default_workload: str | None, scenarios: Mapping[str, 
         "workload",
         metavar="MODULE:WORKLOAD",
         nargs="?",
-        default=default_workload,
         help="what to simulate; the module may lie in the current folder"
         + (f"; or one of {', '.join(scenarios)}" if scenarios else "")
         + _default(default_workload),
@@ -190,7 +197,7 @@ def _parser(program: str, default_workload: str | None, scenarios: Mapping[str, 
     )
     parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="how many processes" + _default(1))
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--replay", type=Path, metavar="FILE", help="play a saved run instead, and tell it in steps")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="play a saved run of it, and tell it in steps")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write a report, one HTML file")
     parser.add_argument("--no-shrink", action="store_true", help="leave a failing run as long as it is")
     return parser

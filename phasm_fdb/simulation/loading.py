@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from phasm_fdb.naming import import_named
 from phasm_fdb.simulation.workload import Workload
 
 
@@ -24,16 +22,7 @@ def load_workload(name: str) -> Callable[[], Workload]:
     Raises:
         WorkloadNotFound: the name is not of that form, the module cannot be imported, or it has no such workload.
     """
-    module_name, colon, attribute = name.partition(":")
-    if not (module_name and colon and attribute):
-        raise WorkloadNotFound(f"{name!r} is not MODULE:WORKLOAD, such as my_app.workload:MyWorkload")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise WorkloadNotFound(f"cannot import {module_name}: {type(error).__name__}: {_one_line(error)}") from error
+    module, attribute = import_named(name, "WORKLOAD", "my_app.workload:MyWorkload", WorkloadNotFound)
     found: Any = getattr(module, attribute, None)
     if not callable(found) or (isinstance(found, type) and not issubclass(found, Workload)):
         workloads = [
@@ -42,9 +31,5 @@ def load_workload(name: str) -> Callable[[], Workload]:
             if isinstance(value, type) and issubclass(value, Workload) and value is not Workload
         ]
         has = f"it has {', '.join(workloads)}" if workloads else "it has none"
-        raise WorkloadNotFound(f"{module_name} has no workload {attribute!r}; {has}")
+        raise WorkloadNotFound(f"{module.__name__} has no workload {attribute!r}; {has}")
     return found  # type: ignore[no-any-return]
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

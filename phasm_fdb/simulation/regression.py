@@ -19,7 +19,7 @@ PROGRAM = r"""
 
 
 def test_{name}() -> None:
-    result = replay(PROGRAM)
+    result = replay(PROGRAM, "{workload}")
     assert result.held, result.violations[0].invariant
 '''
 
@@ -31,5 +31,9 @@ def test_file(run: SavedRun) -> str:
     name = re.sub(r"\W+", "_", way_of(fails)).strip("_").lower()[:60] or "it_holds"
     program = run.to_text().replace('"""', "'''")
     return _TEMPLATE.format(
-        title=title[:1].upper() + title[1:] + ".", size=len(run.choices), name=name, program=program
+        title=title[:1].upper() + title[1:] + ".",
+        size=len(run.choices),
+        name=name,
+        program=program,
+        workload=run.workload,
     )

@@ -11,16 +11,18 @@ op 1 | 1021 done | 1 | 1
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from phasm_fdb.simulation.choices import Choice, from_text, to_text
 from phasm_fdb.simulation.loading import load_workload
+from phasm_fdb.simulation.planned import check_choice, settings_of
 from phasm_fdb.simulation.result import Result
 from phasm_fdb.simulation.runner import Made, play
 from phasm_fdb.simulation.settings import Settings
+
+_NAME = re.compile(r"[\w.]+:[\w.<>]+")
 
 
 class NotAProgram(ValueError):
@@ -70,30 +72,28 @@ class SavedRun:
         workload, settings = _header(text, "workload"), _header(text, "settings")
         if workload is None or settings is None:
             raise NotAProgram("this is no saved run: it has no lines '# workload: ...' and '# settings: ...'")
+        if not _NAME.fullmatch(workload):
+            raise NotAProgram(f"its workload is {workload!r:.100}, and must be MODULE:WORKLOAD")
         try:
-            return cls(
-                workload, Settings.from_dict(json.loads(settings)), tuple(from_text(text)), _header(text, "fails")
-            )
-        except (TypeError, AttributeError) as error:
-            raise NotAProgram(f"its settings are those of another version: {error}") from error
-        except ValueError as error:
+            choices = tuple(from_text(text))
+            for choice in choices:
+                check_choice(choice)
+            return cls(workload, settings_of(json.loads(settings)), choices, _header(text, "fails"))
+        except (ValueError, RecursionError) as error:
             raise NotAProgram(str(error)) from error
 
-    def play(self, workload: Made | None = None, *, keep_events: bool = False) -> Result:
+    def play(self, workload: Made | str, *, keep_events: bool = False) -> Result:
         """Play it.
 
         Args:
-            workload: to use instead of the one that it names.
+            workload: to play it with: its class, or its name, `MODULE:WORKLOAD`. What the run itself names is not
+                imported: a file may come from anybody, and importing a module runs it.
 
         Raises:
             WorkloadNotFound: there is none of that name.
         """
-        return play(
-            load_workload(self.workload) if workload is None else workload,
-            self.settings,
-            self.choices,
-            keep_events=keep_events,
-        )
+        made = load_workload(workload) if isinstance(workload, str) else workload
+        return play(made, self.settings, self.choices, keep_events=keep_events)
 
 
 def load(path: str | Path) -> SavedRun:
@@ -110,12 +110,12 @@ def load(path: str | Path) -> SavedRun:
         raise NotAProgram(f"{path}: {error}") from error
 
 
-def replay(text: str, workload: Callable[[], Any] | None = None) -> Result:
+def replay(text: str, workload: Made | str) -> Result:
     """Play the run that a text holds, as a regression test does.
 
     Args:
         text: what `SavedRun.to_text` gave.
-        workload: to use instead of the one that it names.
+        workload: to play it with: its class, or its name, `MODULE:WORKLOAD`.
 
     Raises:
         NotAProgram, WorkloadNotFound: it cannot be played.

@@ -57,11 +57,6 @@ class Settings:
         """The settings as JSON has them."""
         return dataclasses.asdict(self)
 
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Settings:
-        """The settings of such a dict; raises TypeError for a name that is none."""
-        return cls(**{**data, "modes": tuple(data.get("modes", cls(0).modes))})
-
 
 def draw(
     seed: int,

@@ -84,7 +84,10 @@ class Simulate:
         if self._folder is None or not finding.reproduced:
             return []
         program, test = finding.save(self._folder)
-        return [f"see it again: phasm simulate --replay {program}", f"as a regression test: {test}"]
+        return [
+            f"see it again: phasm simulate {finding.saved.workload} --replay {program}",
+            f"as a regression test: {test}",
+        ]
 
 
 def _read(workload: Made) -> None:

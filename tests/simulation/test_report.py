@@ -184,7 +184,7 @@ def test_the_command_writes_a_report_of_what_failed(
     assert "shrunk to 1 choices" in capsys.readouterr().out
     assert "<dt>all seeds</dt><dd>2</dd>" in Path("out.html").read_text()
     (program,) = Path(".phasm").glob("*.phasm")
-    assert main(["--replay", str(program), "--report", "again.html"], "phasm simulate") == 1
+    assert main([arguments[0], "--replay", str(program), "--report", "again.html"], "phasm simulate") == 1
     assert "!! violated: a bug" in capsys.readouterr().out
     assert "An invariant is violated" in Path("again.html").read_text()
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from phasm_fdb.simulation import replay, simulate
 from phasm_fdb.simulation.aftermath import investigate
@@ -20,6 +25,12 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 BREAKS = "tests.simulation.machines:BreaksWorkload"
 
 
+def forged(*choices: str, **settings: Any) -> str:
+    """A saved run that somebody has written by hand."""
+    head = f"# workload: a:B\n# settings: {json.dumps({'seed': 1, **settings})}\n"
+    return head + "".join(f"{choice}\n" for choice in choices)
+
+
 @pytest.fixture(scope="module")
 def finding() -> Any:
     return investigate(machines.BreaksWorkload, BREAKS, simulate(machines.BreaksWorkload, ops=100))
@@ -30,12 +41,12 @@ def test_a_saved_run_is_the_same_run() -> None:
     saved = SavedRun.of("tests.simulation.machines:ShopWorkload", run)
     again = SavedRun.from_text(saved.to_text())
     assert again == saved
-    assert again.play().digest == run.digest
+    assert again.play(saved.workload).digest == again.play(machines.ShopWorkload).digest == run.digest
 
 
 def test_a_replayed_program_fails_until_the_bug_is_gone(finding: Any) -> None:
     text = finding.saved.to_text()
-    assert replay(text).violations[0].invariant == finding.saved.fails == "ZeroDivisionError: a bug"
+    assert replay(text, BREAKS).violations[0].invariant == finding.saved.fails == "ZeroDivisionError: a bug"
     assert replay(text, machines.ShopWorkload).held
 
 
@@ -45,9 +56,35 @@ def test_a_replayed_program_fails_until_the_bug_is_gone(finding: Any) -> None:
         ("", "no lines '# workload: ...'"),
         ("# workload: a:B\n", "no lines"),
         ("# workload: a:B\n# settings: {\n", "Expecting"),
-        ("# workload: a:B\n# settings: []\n", "another version"),
-        ('# workload: a:B\n# settings: {"seed": 1, "speed": 2}\n', "another version"),
-        ('# workload: a:B\n# settings: {"seed": 1}\nop 1 | execute\n', "line 3 is no choice"),
+        ("# workload: a:B\n# settings: []\n", r"its settings are \[\], and must be an object"),
+        ("# workload: a:B\n# settings: {}\n", "its seed is None"),
+        (f"# workload: a:B\n# settings: {'[' * 100_000}\n", "recursion"),
+        ("# workload: import os; a:B\n# settings: {}\n", "must be MODULE:WORKLOAD"),
+        (forged(speed=2), "its settings have 'speed', which this version does not know"),
+        (forged(seed="x"), "its setting seed is 'x', which no run has"),
+        (forged(seed=True), "its setting seed is True"),
+        (forged(workers=10**9), "its setting workers is 1000000000"),
+        (forged(workers=0), "its setting workers is 0"),
+        (forged(lanes=1.5), "its setting lanes is 1.5"),
+        (forged(lease_seconds=float("nan")), "its setting lease_seconds is nan"),
+        (forged(lease_seconds="10"), "its setting lease_seconds is '10'"),
+        (forged(modes=[0, 0, 0]), r"its setting modes is \[0, 0, 0\]"),
+        (forged(modes=[{}]), "its setting modes is"),
+        (forged(faults={"no such": 1}), "its setting faults is {'no such': 1}"),
+        (forged(faults=7), "its setting faults is 7"),
+        (forged(journal="yes"), "its setting journal is 'yes'"),
+        (forged("op 1 | execute"), "line 3 is no choice"),
+        (forged(f"op 1 | execute | 1 | {'[' * 100_000}"), "line 3 is no choice"),
+        (forged("op 1 | execute | 1 | 3"), "a choice is 'op 1 | execute | 1 | 3', which no run has"),
+        (forged('op 1 | execute | 1 | {"client": 1, "at": 0.0, "mode": "steal"}'), "no run has"),
+        (forged('op 1 | execute | 1 | {"client": 1, "at": -Infinity, "mode": "apply"}'), "no run has"),
+        (forged('ann | execute | 1 | {"client": 1, "at": 0.0, "mode": "apply"}'), "no run has"),
+        (forged('op 1 | leave | 0 | {"client": 1, "at": 0.0, "mode": "apply"}'), "no run has"),
+        (forged('worker 1 | pause | 1 | "long"'), "no run has"),
+        (forged("worker 1 | pause | 1 | NaN"), "no run has"),
+        (forged("loop | schedule | 1 | 1.5"), "no run has"),
+        (forged("op 1 | 1020 | 1 | 7"), "no run has"),
+        (forged("op 1 | explode | 1 | true"), "no run has"),
     ],
 )
 def test_what_is_no_saved_run_says_why(text: str, says: str, tmp_path: Path) -> None:
@@ -57,6 +94,39 @@ def test_what_is_no_saved_run_says_why(text: str, says: str, tmp_path: Path) -> 
         load(path)
     with pytest.raises(NotAProgram, match="cannot read"):
         load(tmp_path / "none.phasm")
+
+
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_a_file_that_was_changed_is_a_run_or_says_why_not(data: st.DataObject) -> None:
+    text = forged('op 1 | execute | 1 | {"client": 1, "at": 0.0, "mode": "apply"}', "op 1 | 1021 done | 1 | 1")
+    begin = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(begin, min(len(text), begin + 5)))
+    with contextlib.suppress(NotAProgram):
+        SavedRun.from_text(text[:begin] + data.draw(st.text(max_size=5)) + text[end:])
+
+
+def test_what_a_file_names_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("evil.py").write_text("raise SystemExit('imported')")
+    Path("run.phasm").write_text(forged().replace("a:B", "evil:Workload"))
+    command = [sys.executable, "-c", "from phasm_fdb.cli import main; main()", "simulate"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def phasm(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=False)
+        return done.returncode, done.stderr
+
+    status, said = phasm("--replay", "run.phasm")
+    assert status == 2
+    assert said == (
+        "phasm simulate: error: run.phasm is a run of evil:Workload, which is not imported because a file says so: "
+        "phasm simulate evil:Workload --replay run.phasm\n"
+    )
+    told = phasm("evil:Workload", "--replay", "run.phasm")
+    assert told == (2, "phasm simulate: error: cannot import evil: SystemExit: imported\n")
+    shop = phasm("tests.simulation.machines:ShopWorkload", "--replay", "run.phasm")
+    assert shop == (0, ""), "it is played with what was named"
 
 
 def test_the_steps_tell_what_happened(finding: Any) -> None:
