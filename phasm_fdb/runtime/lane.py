@@ -62,7 +62,7 @@ class Lane:
         if not self.is_working:
             return False
         window = self.window
-        return self.dirty or (not self.at_end and window.wants_more(wanted)) or any(True for _ in window.hungry())
+        return self.dirty or (not self.at_end and window.wants_more(wanted)) or window.second_look() is not None
 
     @property
     def is_working(self) -> bool:
