@@ -6,17 +6,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import msgpack
 from fdb.tuple import Versionstamp
 
+from phasm_fdb import plain
 from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.staged import Staged, encode_count
-from phasm_fdb.keys import check_size, unpack
+from phasm_fdb.errors import CodecError
+from phasm_fdb.keys import check_size, unpack_element
 from phasm_fdb.keyspace import Keyspace, stamped_key
 from phasm_fdb.outbox import TransactionStamps
 from phasm_fdb.records import MAX_RECORD_BYTES
 
 ONE = encode_count(1)
+
+NONE = type(None)
+#: What an inbox row holds. Times were not checked when the first ones were written.
+_QUEUED: tuple[plain.Kinds, ...] = ((bytes, NONE), None, (int, float), (bytes, NONE), (int,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class Queued:
     @property
     def request_id(self) -> Any:
         """The request id, or the row's versionstamp as a stand-in, which no other input has."""
-        return self.key[-12:] if self.packed_request is None else unpack(self.packed_request)[0]
+        return self.key[-12:] if self.packed_request is None else unpack_element(self.packed_request)
 
 
 class Inbox:
@@ -55,7 +60,7 @@ class Inbox:
         """Append an input to a lane; the row's key comes from the commit, so that of `queued` does not matter."""
         row = self._keys.inbox_row(lane, Versionstamp.incomplete(stamps.next_user_version()))
         more = [queued.failures] if queued.failures else []
-        value = msgpack.packb([queued.packed_request, queued.raw, queued.at, queued.packed_key, *more])
+        value = plain.to_bytes([queued.packed_request, queued.raw, queued.at, queued.packed_key, *more])
         staged.set_versionstamped_key(stamped_key(row), check_size(value, "the input", MAX_RECORD_BYTES))
         staged.add(self._keys.signal(lane), ONE)
 
@@ -66,6 +71,9 @@ class Inbox:
 
     @staticmethod
     def decode(key: bytes, value: bytes) -> Queued:
-        """What an inbox row holds."""
-        packed_request, raw, at, packed_key, *more = msgpack.unpackb(value, strict_map_key=False)
+        """What an inbox row holds; raises a CodecError that names it if that is something else."""
+        try:
+            packed_request, raw, at, packed_key, *more = plain.list_from_bytes(value, _QUEUED, optional=1)
+        except CodecError as error:
+            raise error.at("an input", key) from error
         return Queued(key, raw, at, packed_request, packed_key, *more)

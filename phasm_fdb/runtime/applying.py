@@ -10,7 +10,7 @@ from phasm_fdb.actions import Untracked
 from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.database.versions import read_version
 from phasm_fdb.dead_letters import bury
-from phasm_fdb.errors import CodecError, InputFailed, InputRejected, TransitionError
+from phasm_fdb.errors import CodecError, InputFailed, InputRejected, TransitionError, message_of
 from phasm_fdb.failure import Failure, reads_of, text_of
 from phasm_fdb.inbox import Queued
 from phasm_fdb.keyspace import stamp_of
@@ -133,7 +133,7 @@ def _apply(
     except TransitionError as rejection:
         batch.rejected += 1
         if receipt is not None and not isinstance(rejection, InputRejected):
-            machinery.receipts.refuse(base, receipt, InputRejected(type(rejection).__name__, str(rejection)))
+            machinery.receipts.refuse(base, receipt, InputRejected(type(rejection).__name__, message_of(rejection)))
     except InputFailed:  # that was the outcome before
         batch.buried += 1
     except Exception as error:
