@@ -15,13 +15,16 @@ from phasm_fdb.errors import CodecError
 from phasm_fdb.keys import check_size, unpack_element
 from phasm_fdb.keyspace import Keyspace, stamped_key
 from phasm_fdb.outbox import TransactionStamps
-from phasm_fdb.records import MAX_RECORD_BYTES
+from phasm_fdb.records import MAX_RECORD_BYTES, tag_of
 
 ONE = encode_count(1)
 
 NONE = type(None)
 #: What an inbox row holds. Times were not checked when the first ones were written.
 _QUEUED: tuple[plain.Kinds, ...] = ((bytes, NONE), None, (int, float), (bytes, NONE), (int,))
+
+#: A row with a map of this name alone holds an untracked action for a worker's handler, and no input.
+UNTRACKED = "$untracked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,16 @@ class Queued:
     packed_request: bytes | None
     packed_key: bytes | None
     failures: int = 0
+
+    @property
+    def untracked(self) -> Any:
+        """The untracked action, undecoded, that is delivered to a worker's handler; None if it is an input."""
+        return self.raw.get(UNTRACKED) if isinstance(self.raw, dict) else None
+
+    @property
+    def tag(self) -> str:
+        """The type of what it holds, as the code that wrote it named it."""
+        return tag_of(self.raw) if self.untracked is None else tag_of(self.untracked)
 
     @property
     def request_id(self) -> Any:
