@@ -57,6 +57,9 @@ class Staged:
     Args:
         base: a transaction, its `snapshot`, another `Staged`, or anything else that reads as `TransactionReader` does.
         read_only: refuse writes, naming this as the place they came from.
+
+    Attributes:
+        is_flushed: whether it was handed down; what is not was dropped, or may be yet.
     """
 
     __slots__ = (
@@ -71,11 +74,13 @@ class Staged:
         "_started",
         "_writes",
         "exclusive",
+        "is_flushed",
     )
 
     def __init__(self, base: Any, read_only: str = "") -> None:
         self._base = base if hasattr(base, "rows") else TransactionReader(base)
         self.exclusive = False
+        self.is_flushed = False
         self._read_only = read_only
         self._reads: dict[bytes, bytes | None] = {}
         self._started: dict[bytes, Any] = {}
@@ -242,6 +247,7 @@ class Staged:
         If `exclusive` was set, every plain write of a key that was not read conflicts as if it had been, so that no
         other such commit of the same version can have written it too (see `phasm_fdb.cache`).
         """
+        self.is_flushed = True
         for begin, end in self._conflicts:
             target.add_read_conflict_range(begin, end)
         if self.exclusive:

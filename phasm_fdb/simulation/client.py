@@ -7,12 +7,15 @@ button again, or a queue that delivers again.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
+from fdb.tuple import Versionstamp
+
 from phasm_fdb.database import aio
-from phasm_fdb.database.transactional import error_code
-from phasm_fdb.errors import InvariantViolation, TransitionError
+from phasm_fdb.database.transactional import error_code, run
+from phasm_fdb.errors import FDBError, InputFailed, InvariantViolation, TransitionError
 from phasm_fdb.layer import Layer
 from phasm_fdb.receipts import Applied
 from phasm_fdb.simulation.choices import Site
@@ -20,12 +23,14 @@ from phasm_fdb.simulation.database import SimulatedDatabase
 from phasm_fdb.simulation.link import Link
 from phasm_fdb.simulation.park import Park
 from phasm_fdb.simulation.process import Process
-from phasm_fdb.simulation.settings import APPLY, SUBMIT
+from phasm_fdb.simulation.settings import APPLY, SUBMIT, TOGETHER
 
 #: How long a client waits before it tries again after an error.
 RETRY_SECONDS = 0.5
+#: A read finds its storage server behind.
+FAILED_FOR_A_MOMENT = 1037
 
-_KINDS = ("request repeated", "request elsewhere", "client crash")
+_KINDS = ("request repeated", "request elsewhere", "client crash", "transaction", "reset", "body fails")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +42,23 @@ class Operation:
         at: when it is sent, in seconds of the run.
         mode: "apply", "submit" or "call".
         leaves: it is not sent: the client finds that the run has enough of them.
+        beside: inputs that are applied with it, in one transaction of the client's own.
     """
 
     number: int
     at: float
     mode: str
     leaves: bool = False
+    beside: tuple[Any, ...] = ()
 
     @property
     def who(self) -> str:
         """How choices name who executes it."""
         return f"op {self.number}"
+
+    def request_id(self, turn: int) -> Any:
+        """The request id of the input itself (0), or of one beside it."""
+        return self.number if turn == 0 else (self.number, turn)
 
 
 @dataclass(slots=True)
@@ -62,14 +73,69 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of an operation: what was applied, or why nothing was."""
+    """What came of an operation: what was applied, or why nothing was.
+
+    Attributes:
+        beside: what came of the inputs beside it.
+    """
 
     applied: Applied | None = None
-    refused: TransitionError | None = None
+    refused: Exception | None = None
+    beside: tuple[Outcome, ...] = ()
 
     @property
     def is_applied(self) -> bool:
         return self.applied is not None
+
+
+def _emitted(applied: Applied) -> Any:
+    """What it emitted, without ids that its own transaction did not know, and what only the first answer hands out."""
+    return [replace(one, id=None) if isinstance(one.id, Versionstamp) else one for one in applied.tracked]
+
+
+class Together:
+    """What a client does in a transaction of its own.
+
+    Args:
+        payloads: the inputs.
+        meant: errors that are answers.
+        troubles: after which input the transaction is reset, and fails, each once; None for never.
+    """
+
+    def __init__(
+        self,
+        layer: Layer,
+        operation: Operation,
+        payloads: tuple[Any, ...],
+        meant: tuple[type[Exception], ...],
+        troubles: dict[str, Any],
+    ) -> None:
+        self._layer = layer
+        self._operation = operation
+        self._payloads = payloads
+        self._meant: tuple[type[Exception], ...] = (TransitionError, InputFailed, *meant)
+        self._troubles = troubles
+
+    def __call__(self, tr: Any) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for turn, payload in enumerate(self._payloads):
+            try:
+                outcomes.append(Outcome(self._layer.apply(tr, payload, self._operation.request_id(turn))))
+            except self._meant as refused:
+                outcomes.append(Outcome(refused=refused))
+            if self._is_now("body fails", turn):
+                raise FDBError(FAILED_FOR_A_MOMENT, "injected")
+            if self._is_now("reset", turn):
+                tr.reset()
+                return self(tr)
+        return outcomes
+
+    def _is_now(self, kind: str, turn: int) -> bool:
+        after = self._troubles.get(kind)
+        if after is None or turn + 1 < min(int(after), len(self._payloads)):
+            return False
+        self._troubles[kind] = None
+        return True
 
 
 class Client:
@@ -82,9 +148,16 @@ class Client:
         self._seat: Seat | None = None
         self._seats = 0
 
-    async def execute(self, operation: Operation, payload: Any) -> Outcome:
-        """Send an input until its outcome is known."""
+    async def execute(self, operation: Operation, payload: Any, more: Callable[[int], tuple[Any, ...]]) -> Outcome:
+        """Send an input until its outcome is known.
+
+        Args:
+            more: gives so many other inputs, which may be sent beside it.
+        """
         self._begin(operation)
+        together = self._decide("transaction")
+        if together is not None:
+            operation = replace(operation, beside=more(int(together) - 1), mode=TOGETHER)
         event = self._announce(operation, payload)
         dies_after = self._decide("client crash")
         if self._decide("request repeated") is not None:
@@ -95,6 +168,7 @@ class Client:
         if outcome.is_applied and self._decide("request elsewhere") is not None:
             again = await self._until_known(operation, payload, None, self._new_seat(operation))
             self._compare(operation, outcome, again)
+            self._compare_beside(operation, outcome, again)
         return outcome
 
     # ------------------------------------------------------------------------------------------ sending
@@ -126,15 +200,25 @@ class Client:
     async def _send(self, seat: Seat, operation: Operation, payload: Any) -> Outcome:
         layer, db = seat.layer, seat.database
         key = self._park.workload.ordering_key(payload)
+        meant: tuple[type[Exception], ...] = (TransitionError, InputFailed, *self._park.workload.bugs)
         try:
+            if operation.mode == TOGETHER:
+                return await self._send_together(seat, operation, payload)
             if operation.mode == APPLY:
                 return Outcome(await aio.run(layer.apply, db, payload, operation.number))
             if operation.mode == SUBMIT:
                 await aio.run(layer.submit, db, payload, operation.number, key)
                 return Outcome(await layer.outcome(db, operation.number))
             return Outcome(await layer.call(db, payload, operation.number, key))
-        except TransitionError as refused:
+        except meant as refused:
             return Outcome(refused=refused)
+
+    async def _send_together(self, seat: Seat, operation: Operation, payload: Any) -> Outcome:
+        """Apply several inputs in one transaction, which goes on behind those that are refused."""
+        troubles = {kind: self._decide(kind) for kind in ("reset", "body fails")}
+        body = Together(seat.layer, operation, (payload, *operation.beside), self._park.workload.bugs, troubles)
+        first, *others = await aio.run(run, seat.database, body)
+        return replace(first, beside=tuple(others))
 
     async def _twice(self, operation: Operation, payload: Any, dies_after: float | None) -> Outcome:
         """Send the input through two processes at once."""
@@ -146,13 +230,21 @@ class Client:
         )
         if first.is_applied and second.is_applied:
             self._compare(operation, first, second)
+        self._compare_beside(operation, first, second)
         return first if first.is_applied else second
+
+    def _compare_beside(self, operation: Operation, first: Outcome, second: Outcome) -> None:
+        """What was refused may be applied later; what was applied stays so."""
+        for one, two in zip(first.beside, second.beside, strict=True):
+            if one.is_applied and two.is_applied:
+                self._compare(operation, one, two)
 
     def _compare(self, operation: Operation, first: Outcome, second: Outcome) -> None:
         """Two answers to one request are the same, and its untracked actions are handed out once."""
         one, two = first.applied, second.applied
-        assert one is not None and two is not None
-        if (one.reply, one.tracked) != (two.reply, two.tracked) or (one.untracked and two.untracked):
+        assert one is not None
+        is_same = two is not None and (one.reply, _emitted(one)) == (two.reply, _emitted(two))
+        if two is None or not is_same or (one.untracked and two.untracked):
             raise InvariantViolation(
                 f"exactly once: request {operation.number} was answered twice, with {one} and with {two}"
             )

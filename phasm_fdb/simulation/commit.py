@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from phasm_fdb.actions import Actions
+from phasm_fdb.database.staged import Staged
 from phasm_fdb.embedded.mutation import CLEAR, CLEAR_RANGE, SET, Mutation
 from phasm_fdb.embedded.store import Snapshot
+from phasm_fdb.errors import TransitionError
+from phasm_fdb.keyspace import STAMP_BYTES
 
 
 @dataclass(slots=True)
@@ -20,6 +23,7 @@ class StfRun:
         reply, actions: what it gave, where it returned.
         error: what it raised, where it did.
         number: the first number beside the versionstamp that was free for new ids.
+        staged: what it wrote to; None where that is not known.
     """
 
     input: Any
@@ -27,6 +31,18 @@ class StfRun:
     actions: Actions | None = None
     error: BaseException | None = None
     number: int = 0
+    staged: Staged | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether its transaction has kept what it did, or it refused.
+
+        Where a guess was wrong, a second run only compares, it has a bug, or its actions cannot be stored, it was
+        dropped.
+        """
+        if self.error is not None:
+            return isinstance(self.error, TransitionError)
+        return self.staged is None or self.staged.is_flushed
 
 
 @dataclass(slots=True)
@@ -54,6 +70,17 @@ class Commit:
     rows: dict[str, dict[bytes, bytes | None]]
     cleared: list[tuple[bytes, bytes]]
     event: int | None = None
+
+    @property
+    def moved(self) -> set[bytes]:
+        """The rows of the inbox and of attempts, both before and after, that a resize moved to another lane."""
+        moved: set[bytes] = set()
+        for section in "qn":
+            rows = self.of(section)
+            gone = {row[-STAMP_BYTES - 2 :] for row, value in rows.items() if value is None}
+            come = {row[-STAMP_BYTES - 2 :] for row, value in rows.items() if value is not None}
+            moved |= {row for row in rows if row[-STAMP_BYTES - 2 :] in gone & come}
+        return moved
 
     def of(self, section: str) -> dict[bytes, bytes | None]:
         """The rows of one section."""

@@ -61,7 +61,7 @@ class SimulatedTransaction(Transaction):
 
     def _send(self, request: CommitRequest) -> Future[None]:
         link: Link = self._database.link  # type: ignore[attr-defined]
-        link.runs = self.runs
+        link.runs = [run for run in self.runs if run.counts]
         return super()._send(request)
 
 

@@ -63,6 +63,15 @@ def _number(chance: random.Random) -> int:
     return chance.randrange(2**16)
 
 
+def _hours(chance: random.Random) -> float:
+    """Seconds by which a clock is wrong: some hours, or days, either way."""
+    return round(chance.uniform(-1.0, 1.0) * chance.choice((3, 48, 240)) * 3600, 3)
+
+
+def _few(chance: random.Random) -> int:
+    return chance.choice((1, 2, 2, 3, 5))
+
+
 def _share(chance: random.Random) -> float:
     """How much of something was written."""
     return round(chance.random() * 0.999, 6)
@@ -117,7 +126,23 @@ KINDS: Mapping[str, Kind] = {
     "schedule": Kind("not the first of the ready callbacks runs", 0.05, _number),
     # The embedded file
     "torn tail": Kind("the power fails in the middle of a commit, which is torn", 0.002, _share),
+    # What workloads ask for (`Workload.also`): callers' transactions, once an operation,
+    "transaction": Kind("a client applies several inputs in a transaction of its own", 0.1, _few),
+    "reset": Kind("a client's transaction is reset in the middle, and used again", 0.03, _few),
+    "body fails": Kind("a client's transaction fails for a moment in the middle, and is retried", 0.03, _few),
+    # an operator, once a second,
+    "requeue": Kind("an operator puts all dead letters back", 0.05),
+    "discard": Kind("an operator discards a dead letter", 0.03, _number),
+    "sweep": Kind("an operator sweeps", 0.05),
+    "resize": Kind("an operator changes the number of lanes", 0.02, _few),
+    "snapshot": Kind("an operator takes a snapshot", 0.02),
+    "stop journal": Kind("an operator stops the journal", 0.02),
+    # and workers, once a second.
+    "clock jump": Kind("a worker's clock jumps by hours or days", 0.02, _hours),
 }
+
+#: The kinds that happen to workloads alone that name them in `Workload.also`.
+ON_REQUEST = tuple(KINDS)[tuple(KINDS).index("transaction") :]
 
 #: With these kinds a worker may die.
 CRASHES = tuple(name for name in KINDS if "crash" in name and name != "client crash") + ("1021 elsewhere",)

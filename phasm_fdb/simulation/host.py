@@ -21,7 +21,7 @@ RESTART_SECONDS = 1.0
 #: How often it is decided whether a worker dies, is paused, or has its clock set.
 TROUBLE_SECONDS = 1.0
 
-_KINDS = ("crash", "pause", "clock step", "clock skew", "old version")
+_KINDS = ("crash", "pause", "clock step", "clock skew", "clock jump", "old version")
 
 
 class Host:
@@ -40,6 +40,7 @@ class Host:
         self._skew = 0.0
         self._resume: asyncio.Event | None = None
         self._is_old = False
+        self._has_jumped = False
         self.worker: Worker | None = None
 
     @property
@@ -65,15 +66,21 @@ class Host:
             if self._decide("crash") is not None:
                 process.crash("all of a sudden")
                 continue
-            step = self._decide("clock step")
-            if step is not None:
-                self._skew = process.skew = float(step)
+            for kind in ("clock step", "clock jump"):
+                step = self._decide(kind)
+                if step is not None:
+                    self._skew = process.skew = float(step)
+                    self._has_jumped |= kind == "clock jump"
             pause = self._decide("pause")
             if pause is not None:
                 await self._pause(process, float(pause))
 
     def calm_down(self) -> None:
-        """Faults have stopped: a paused worker goes on, and an older version is replaced."""
+        """Faults have stopped: a paused worker goes on, an older version is replaced, a clock that jumped is set."""
+        if self._has_jumped:
+            self._skew = 0.0
+            if self._process is not None:
+                self._process.skew = 0.0
         if self._resume is not None:
             self._resume.set()
         if self._is_old and self._process is not None:

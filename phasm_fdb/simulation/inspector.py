@@ -18,6 +18,7 @@ from phasm_fdb.deciding import space_of
 from phasm_fdb.embedded.database import Database
 from phasm_fdb.embedded.store import Snapshot, Store
 from phasm_fdb.keys import pack_element
+from phasm_fdb.keyspace import stamp_of
 from phasm_fdb.layer import Layer
 from phasm_fdb.machine import StateMachine
 from phasm_fdb.outbox import TransactionStamps
@@ -121,10 +122,15 @@ class Inspector:
         """A handle on the store, which nothing happens to."""
         return Database(self._store)
 
-    def is_empty(self, *sections: tuple[bytes, bytes]) -> bool:
-        """Whether none of these ranges has a row."""
-        snapshot = self._store.snapshot()
-        return not any(snapshot.range(begin, end, 1, False) for begin, end in sections)
+    def is_anything_pending(self) -> bool:
+        """Whether an action, a timer or an input waits; rows that died before they were committed are not swept yet."""
+        keys, snapshot = self.keyspace, self._store.snapshot()
+        sections = [(start, start + b"\xff") for start in (keys.outbox, keys.all_timers, keys.all_inbox)]
+        if not any(snapshot.range(begin, end, 1, False) for begin, end in sections):
+            return False
+        dead = self.stillborn(snapshot)
+        rows = (row for begin, end in sections for row, _ in snapshot.range(begin, end, 2**62, False))
+        return any(stamp_of(row) not in dead for row in rows)
 
 
 class _Transactionlike:

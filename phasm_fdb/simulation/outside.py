@@ -56,7 +56,7 @@ class Called:
 class Watcher(Protocol):
     """Who looks at every outside call; raises what it finds wrong."""
 
-    def called(self, process: Process, packed_id: bytes) -> None:
+    def called(self, process: Process, packed_id: bytes, idempotency_key: str) -> None:
         """A worker begins an outside call."""
 
 
@@ -155,7 +155,7 @@ class OutsideWorld:
             )
         if self.watcher is not None:
             try:
-                self.watcher.called(process, packed)
+                self.watcher.called(process, packed, attempt.idempotency_key)
             except Exception as error:
                 self._failed(error)
         return called

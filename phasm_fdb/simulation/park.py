@@ -11,6 +11,7 @@ from phasm_fdb.machine import StateMachine
 from phasm_fdb.simulation.choices import Choices
 from phasm_fdb.simulation.database import SimulatedDatabase
 from phasm_fdb.simulation.faults import Faults
+from phasm_fdb.simulation.guarding import guarded
 from phasm_fdb.simulation.inspector import SUBSPACE, Inspector, make_machine
 from phasm_fdb.simulation.link import Link
 from phasm_fdb.simulation.loop import SimulatedLoop
@@ -114,17 +115,19 @@ class Park:
         def clock() -> float:
             return EPOCH + self.loop.time() + process.skew
 
+        token_bytes = self._new_chance().randbytes
+        options: dict[str, Any] = {"lanes": self.settings.lanes, "journal": self.settings.journal, "guard": "error"}
+        if type(self.workload).layer_options is not Workload.layer_options:
+            options |= guarded("layer_options", self.workload.layer_options, self._new_chance())
         layer = Layer(
             make_machine(self.workload) if machine is None else machine,
             SUBSPACE,
-            lanes=self.settings.lanes,
-            journal=self.settings.journal,
-            guard="error",
             clock=clock,
             monotonic=self.loop.time,
-            token_bytes=self._new_chance().randbytes,
+            token_bytes=token_bytes,
+            **options,
         )
-        record_runs(layer.machinery.definition, self.failed)
+        record_runs(layer.machinery.definition, self.failed, self.workload.bugs)
         return layer
 
     def chance(self) -> random.Random:

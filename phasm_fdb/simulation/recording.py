@@ -16,17 +16,27 @@ from phasm_fdb.simulation.commit import StfRun
 from phasm_fdb.simulation.database import SimulatedTransaction
 
 
-def record_runs(definition: Definition, failed: Callable[[BaseException], None]) -> None:
+def record_runs(
+    definition: Definition, failed: Callable[[BaseException], None], meant: tuple[type[Exception], ...] = ()
+) -> None:
     """Let a machine's transactions keep what its `stf` did in them.
 
     Args:
         failed: told of what `stf` raises that is neither a TransitionError nor the database's.
+        meant: other errors that it raises on purpose.
     """
-    definition.stf = functools.partial(_stf, definition.stf, failed)  # type: ignore[method-assign]
+    definition.stf = functools.partial(_stf, definition.stf, failed, meant)  # type: ignore[method-assign]
 
 
-def _stf(stf: Callable[..., Any], failed: Callable[[BaseException], None], state: Any, input: Any, actions: Any) -> Any:
-    run = StfRun(input, number=_next_number(state))
+def _stf(
+    stf: Callable[..., Any],
+    failed: Callable[[BaseException], None],
+    meant: tuple[type[Exception], ...],
+    state: Any,
+    input: Any,
+    actions: Any,
+) -> Any:
+    run = StfRun(input, number=_next_number(state), staged=state.space.staged)
     transaction = _transaction_under(state.space.staged)
     if transaction is not None:
         transaction.runs.append(run)
@@ -37,7 +47,7 @@ def _stf(stf: Callable[..., Any], failed: Callable[[BaseException], None], state
         raise
     except Exception as error:
         run.error = error
-        if not isinstance(error, DatabaseError) and error_code(error) is None:
+        if not isinstance(error, (DatabaseError, *meant)) and error_code(error) is None:
             error.input = input  # type: ignore[attr-defined]
             failed(error)
         raise

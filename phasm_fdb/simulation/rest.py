@@ -77,10 +77,7 @@ class Rest:
     @property
     def is_reached(self) -> bool:
         """Whether nothing is pending."""
-        keys = self._inspector.keyspace
-        return self._inspector.is_empty(
-            *((start, start + b"\xff") for start in (keys.outbox, keys.all_timers, keys.all_inbox))
-        )
+        return not self._inspector.is_anything_pending()
 
     async def wait(self) -> None:
         """Let some time pass: as much as nothing can happen in, where that is known."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import random
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from phasm_fdb.database import aio
@@ -19,12 +21,13 @@ from phasm_fdb.simulation.choices import EXECUTE, LEAVE, Choice, Choices
 from phasm_fdb.simulation.client import Client, Operation, Outcome
 from phasm_fdb.simulation.commit import Commit
 from phasm_fdb.simulation.delivering import Deliveries
-from phasm_fdb.simulation.faults import KINDS, Faults
+from phasm_fdb.simulation.faults import KINDS, ON_REQUEST, Faults
 from phasm_fdb.simulation.file_store import FileStore
 from phasm_fdb.simulation.guarding import guarded
 from phasm_fdb.simulation.host import Host
 from phasm_fdb.simulation.inspector import Inspector
 from phasm_fdb.simulation.loop import SimulatedLoop
+from phasm_fdb.simulation.operator import Operator
 from phasm_fdb.simulation.oracles import Oracles
 from phasm_fdb.simulation.park import Park
 from phasm_fdb.simulation.program import Program
@@ -56,6 +59,8 @@ class Run:
     """
 
     def __init__(self, workload: Workload, settings: Settings, choices: Choices, keep_events: bool = False) -> None:
+        unwanted = set(ON_REQUEST) - set(workload.also)
+        settings = replace(settings, faults={kind: p for kind, p in settings.faults.items() if kind not in unwanted})
         self.settings = settings
         self.choices = choices
         self._workload = workload
@@ -78,7 +83,7 @@ class Run:
         )
         Deliveries(self._park)
         self._program = Program(choices, settings)
-        self._oracles = Oracles(self._inspector, self.trace, workload.restores_all, settings, self._counted)
+        self._oracles = Oracles(self._inspector, self.trace, workload, self._park.now, settings, self._counted)
         self._server.observer = self._oracles
         self._park.world.watcher = self._oracles
         self._park.crashed = self._look_after_crash
@@ -142,6 +147,9 @@ class Run:
         for host in self._hosts:
             self._spawn(host.run(), host.name)
             self._spawn(host.make_trouble(), f"trouble of {host.name}")
+        operator = Operator(self._park)
+        if operator.has_duties:
+            self._spawn(operator.run(), "operator")
         clients = [Client(self._park, number + 1) for number in range(self.settings.clients)]
         tasks = [self._spawn(self._be(client, number + 1), client.name) for number, client in enumerate(clients)]
         await self._safety(tasks)
@@ -246,9 +254,18 @@ class Run:
             return
         self.input = payload
         self._inspector.definition.check_payload(payload)
-        outcome = await client.execute(operation, payload)
-        self._refused(outcome)
-        self._oracles.answered(operation.number, outcome.applied, outcome.refused)
+        outcome = await client.execute(operation, payload, functools.partial(self._beside, operation.number))
+        for turn, one in enumerate((outcome, *outcome.beside)):
+            self._refused(one)
+            self._oracles.answered(operation.request_id(turn), one.applied, one.refused)
+
+    def _beside(self, number: int, count: int) -> tuple[Any, ...]:
+        """Other inputs, for the transaction of an operation."""
+        payloads = []
+        for turn in range(1, count + 1):
+            self._chance.seed(zlib.crc32(b"input %d %d %d" % (self.settings.seed, number, turn)))
+            payloads.append(guarded("next_input", self._workload.next_input, self._chance, self._park.view()))
+        return tuple(payload for payload in payloads if payload is not None)
 
     def _chance_of(self, number: int) -> random.Random:
         """Chance for one input, whatever other inputs there were."""

@@ -18,6 +18,8 @@ REOPENS = 0.1
 
 #: How clients send inputs.
 APPLY, SUBMIT, CALL = "apply", "submit", "call"
+#: Several inputs in a transaction of the client's own.
+TOGETHER = "together"
 
 
 @dataclass(frozen=True, slots=True)

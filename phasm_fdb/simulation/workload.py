@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from phasm_fdb.actions import Actions
     from phasm_fdb.runtime import Handlers
 
 
@@ -21,12 +22,17 @@ class Workload:
         old_machine: an older version of it, which some workers run beside the new one; None for none.
         restores_all: whether the machine's `restore`, if it has one, names everything that is pending.
         completions: the share of operations that complete a pending action, as far as there are enough of them.
+        bugs: what the machine raises on purpose, beside TransitionErrors: a run goes on behind it.
+        also: kinds of `phasm_fdb.simulation.faults.KINDS` that happen to workloads which name them here alone:
+            callers' transactions with several inputs, upkeep by an operator, clocks that jump by hours.
     """
 
     machine: Any
     old_machine: Any = None
     restores_all: ClassVar[bool] = True
     completions: ClassVar[float] = 0.40
+    bugs: ClassVar[tuple[type[Exception], ...]] = ()
+    also: ClassVar[tuple[str, ...]] = ()
 
     def setup(self, rng: random.Random) -> Iterable[Any]:
         """The payloads that are applied before the run."""
@@ -55,6 +61,16 @@ class Workload:
     def ordering_key(self, payload: Any) -> Any:
         """The key under which inputs are applied in the order they were submitted; None for no order."""
         return None
+
+    def layer_options(self, rng: random.Random) -> Mapping[str, Any]:
+        """What the `Layer` of a new process is told beside the defaults, such as `{"cache": 100}`: no two are alike."""
+        return {}
+
+    def committed(self, input: Any, reply: Any, actions: Actions) -> None:
+        """An input or a result was applied and committed, in the order of commits: raise if that is wrong.
+
+        A model of the machine that follows this is compared with the state in `check`.
+        """
 
     def check(self, view: Any) -> None:
         """At rest, when nothing is pending any more: raise (an `assert` will do) if something is wrong."""

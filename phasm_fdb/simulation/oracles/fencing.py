@@ -36,11 +36,11 @@ class Fencing(Oracle):
         lanes: dict[int, str] = {}
         keys = self.inspector.keyspace
         for row, value in commit.of("q").items():
-            if value is None:
+            if value is None and row not in commit.moved:
                 lanes[_first(row[len(keys.all_inbox) :])] = "an input was applied"
         progress = len(keys.progress(0)[0]) - len(pack_element(0))
         for row, value in commit.of("n").items():
-            if value is not None:
+            if value is not None and row not in commit.moved:
                 lanes[_first(row[progress:])] = "an attempt was noted"
         for run in commit.runs:
             if run.error is None and isinstance(run.input, TrackedActionCompleted):

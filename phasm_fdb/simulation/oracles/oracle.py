@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from phasm_fdb.errors import TransitionError
 from phasm_fdb.receipts import Applied
 from phasm_fdb.simulation.commit import Commit
 from phasm_fdb.simulation.inspector import Inspector
@@ -23,10 +22,10 @@ class Oracle:
     def now_and_then(self) -> None:
         """Look at everything; called at crashes, and some times in a run."""
 
-    def called(self, process: Process, packed_id: bytes) -> None:
+    def called(self, process: Process, packed_id: bytes, idempotency_key: str) -> None:
         """A worker begins an outside call for an action."""
 
-    def answered(self, request: Any, applied: Applied | None, refused: TransitionError | None) -> None:
+    def answered(self, request: Any, applied: Applied | None, refused: Exception | None) -> None:
         """A client has the outcome of its request."""
 
     def at_rest(self) -> None:

@@ -13,7 +13,8 @@ from phasm_fdb.keys import unpack
 from phasm_fdb.keyspace import STAMP_BYTES, stamp_of
 from phasm_fdb.machine import Normal
 from phasm_fdb.outbox import place_of
-from phasm_fdb.records import Record
+from phasm_fdb.records import Progress, Record
+from phasm_fdb.runtime.attempt import idempotency_key as idempotency_key_of
 from phasm_fdb.simulation.commit import Commit, SnapshotReader
 from phasm_fdb.simulation.inspector import Inspector
 from phasm_fdb.simulation.oracles.oracle import Oracle
@@ -35,7 +36,7 @@ class Order(Oracle):
                 if run.actions is not None
                 for action in run.actions.tracked
             )
-        taken = [row for row, value in sorted(commit.of("q").items()) if value is None]
+        taken = [row for row, value in sorted(commit.of("q").items()) if value is None and row not in commit.moved]
         if taken:
             self._require_turns(commit, [Inbox.decode(row, _content(commit, row)) for row in taken])
 
@@ -68,7 +69,7 @@ class Order(Oracle):
             if earlier.packed_key == queued.packed_key:
                 yield earlier
 
-    def called(self, process: Process, packed_id: bytes) -> None:
+    def called(self, process: Process, packed_id: bytes, idempotency_key: str) -> None:
         if not self._has_keys:
             return
         snapshot = self.inspector.snapshot()
@@ -77,9 +78,10 @@ class Order(Oracle):
         if row is None or content is None:
             return  # it was completed meanwhile: this call comes from a worker that does not know it yet
         mine = Record.decode(content)
-        if mine.packed_key is None:
-            return
-        lane, _ = self.inspector.keyspace.lane(int(unpack(row[len(self.inspector.keyspace.outbox) :])[0]))
+        number = int(unpack(row[len(self.inspector.keyspace.outbox) :])[0])
+        if mine.packed_key is None or idempotency_key != self._key_of(snapshot, number, stamp_of(row)):
+            return  # or it was cancelled meanwhile, and emitted again
+        lane, _ = self.inspector.keyspace.lane(number)
         stillborn = self.inspector.stillborn(snapshot)
         for key, value in SnapshotReader(snapshot).rows(lane, row):
             record = Record.decode(value)
@@ -88,6 +90,13 @@ class Order(Oracle):
                     f"order per key: {process.name} runs {unpack(packed_id)[0]!r}, and {record.id(stamp_of(key))!r} of "
                     f"the same key {mine.ordering_key!r} was emitted before it and is pending"
                 )
+
+    def _key_of(self, snapshot: Snapshot, lane: int, stamp: Versionstamp) -> str:
+        """The idempotency key of the action that lies at a place."""
+        progress = snapshot.get(self.inspector.keyspace.progress_row(lane, stamp))
+        origin = b"" if progress is None else Progress.decode(progress).origin
+        emitted = stamp_of(origin) if origin else stamp
+        return idempotency_key_of(self.inspector.definition.name, self.inspector.keyspace.prefix, emitted)
 
     def _row(self, snapshot: Snapshot, packed_id: bytes) -> bytes | None:
         """The outbox row of an action; None if it is not in its lane."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from phasm_fdb.errors import TransitionError
 from phasm_fdb.receipts import Applied
 from phasm_fdb.simulation.commit import Commit
 from phasm_fdb.simulation.inspector import Inspector
@@ -13,6 +12,7 @@ from phasm_fdb.simulation.oracles.dead_letters import DeadInputs
 from phasm_fdb.simulation.oracles.fencing import Fencing
 from phasm_fdb.simulation.oracles.invariants import Invariants
 from phasm_fdb.simulation.oracles.journaled import Journaled
+from phasm_fdb.simulation.oracles.leftovers import Leftovers
 from phasm_fdb.simulation.oracles.oracle import Oracle
 from phasm_fdb.simulation.oracles.order import Order
 from phasm_fdb.simulation.oracles.pending import Pending
@@ -20,9 +20,11 @@ from phasm_fdb.simulation.oracles.requests import Requests
 from phasm_fdb.simulation.oracles.restoring import Restoring
 from phasm_fdb.simulation.oracles.serial import Serial
 from phasm_fdb.simulation.oracles.stored import Stored
+from phasm_fdb.simulation.oracles.told import Told
 from phasm_fdb.simulation.process import Process
 from phasm_fdb.simulation.settings import Settings
 from phasm_fdb.simulation.trace import Trace
+from phasm_fdb.simulation.workload import Workload
 
 #: How often in a run everything is looked at, beside the end and what crashes bring about.
 FULL_LOOKS = 10
@@ -33,7 +35,8 @@ class Oracles:
     """The oracles.
 
     Args:
-        restores_all: whether `restore` is to name everything that is pending.
+        workload: whose run it is.
+        clock: the time in seconds since the epoch.
         settings: of the run.
         counted: told of every commit first.
     """
@@ -42,7 +45,8 @@ class Oracles:
         self,
         inspector: Inspector,
         trace: Trace,
-        restores_all: bool,
+        workload: Workload,
+        clock: Callable[[], float],
         settings: Settings,
         counted: Callable[[Commit], None],
     ) -> None:
@@ -50,7 +54,8 @@ class Oracles:
         self._every = max(1, settings.ops // FULL_LOOKS)
         self._since = 0
         self.all: tuple[Oracle, ...] = (
-            DeadInputs(inspector),
+            Told(inspector, workload),
+            *(() if workload.bugs else (DeadInputs(inspector),)),
             Requests(inspector),
             Pending(inspector, trace),
             Fencing(inspector),
@@ -58,8 +63,9 @@ class Oracles:
             Invariants(inspector),
             Stored(inspector),
             Serial(inspector),
-            Restoring(inspector, restores_all),
+            Restoring(inspector, workload.restores_all),
             *((Journaled(inspector),) if settings.journal else ()),
+            Leftovers(inspector, workload, clock),
         )
 
     def committed(self, commit: Commit) -> None:
@@ -82,12 +88,12 @@ class Oracles:
         if self._since >= LEAST_COMMITS_BETWEEN:
             self.look()
 
-    def called(self, process: Process, packed_id: bytes) -> None:
+    def called(self, process: Process, packed_id: bytes, idempotency_key: str) -> None:
         """A worker begins an outside call."""
         for oracle in self.all:
-            oracle.called(process, packed_id)
+            oracle.called(process, packed_id, idempotency_key)
 
-    def answered(self, request: Any, applied: Applied | None, refused: TransitionError | None) -> None:
+    def answered(self, request: Any, applied: Applied | None, refused: Exception | None) -> None:
         """A client has the outcome of its request."""
         for oracle in self.all:
             oracle.answered(request, applied, refused)

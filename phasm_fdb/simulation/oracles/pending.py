@@ -78,6 +78,8 @@ class Pending(Oracle):
             emitted.add(packed)
             if isinstance(action, Later):
                 self._inputs.add(packed)
+            else:
+                self._inputs.discard(packed)
 
     def _ended(
         self, commit: Commit, packed: bytes, completed: set[bytes], cancelled: set[bytes], buried: set[bytes]
@@ -93,7 +95,6 @@ class Pending(Oracle):
             how = "dead letter"
         elif packed in self._inputs:
             how = "delivered"
-            self._inputs.discard(packed)
         else:
             raise InvariantViolation(
                 f"no action lost: {_id(packed)} is not pending any more after a commit of {commit.by}, and was neither "

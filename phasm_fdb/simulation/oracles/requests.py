@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from phasm_fdb.errors import InputRejected, InvariantViolation, TransitionError
+from phasm_fdb.errors import InputRejected, InvariantViolation
 from phasm_fdb.machine import Normal
 from phasm_fdb.receipts import Applied
 from phasm_fdb.simulation.commit import Commit, StfRun
@@ -32,7 +32,7 @@ class Requests(Oracle):
                     input=run.input,
                 )
 
-    def answered(self, request: Any, applied: Applied | None, refused: TransitionError | None) -> None:
+    def answered(self, request: Any, applied: Applied | None, refused: Exception | None) -> None:
         if applied is not None:
             self._answered.append(request)
         run = self._applied.get(request)

@@ -25,12 +25,15 @@ class Drawer:
     """Draws inputs.
 
     Args:
-        rng: of the seed; it decides the weights, and then every input.
+        rng: of the seed; it decides the weights.
         without: features that are not drawn.
+
+    Attributes:
+        rng: draws the inputs; another one may be put in its place.
     """
 
     def __init__(self, rng: random.Random, without: frozenset[str] = frozenset()) -> None:
-        self._rng = rng
+        self.rng = rng
         self._without = without
         self._ids = rng.choice((1, 2, 4, len(s.IDS)))
         keys = [number for number, key in enumerate(s.KEYS) if "\0" not in key or "zero bytes" not in without]
@@ -42,13 +45,13 @@ class Drawer:
         self._longest = rng.choice((1, 3, 6))
 
     def _weighted(self, kinds: Mapping[str, tuple[float, Any]]) -> dict[str, float]:
-        drawn = {name: share * self._rng.choice(WEIGHTS) for name, (share, _) in kinds.items()}
+        drawn = {name: share * self.rng.choice(WEIGHTS) for name, (share, _) in kinds.items()}
         drawn = {name: weight for name, weight in drawn.items() if weight and name not in self._without}
         return drawn or {"Add": 1.0}
 
     def do(self, token: str) -> s.Do:
         """An input."""
-        count = self._rng.randint(0 if self._longest > 1 else 1, self._longest)
+        count = self.rng.randint(0 if self._longest > 1 else 1, self._longest)
         return s.Do(token, tuple(self._step() for _ in range(count)))
 
     def result(self) -> tuple[s.Leaf, ...]:
@@ -62,48 +65,43 @@ class Drawer:
         return LEAVES[name][1](self)
 
     def _one(self, weights: Mapping[str, float]) -> str:
-        (name,) = self._rng.choices(list(weights), list(weights.values()))
+        (name,) = self.rng.choices(list(weights), list(weights.values()))
         return name
 
     def _then(self) -> tuple[s.Leaf, ...]:
-        return tuple(LEAVES[self._one(self._leaves)][1](self) for _ in range(self._rng.choice((0, 0, 1, 2))))
+        return tuple(LEAVES[self._one(self._leaves)][1](self) for _ in range(self.rng.choice((0, 0, 1, 2))))
 
     def id(self) -> int:
         """The number of an id."""
-        return self._rng.randrange(self._ids)
+        return self.rng.randrange(self._ids)
 
     def key(self) -> int:
         """The number of a key."""
-        return self._rng.choice(self._keys)
+        return self.rng.choice(self._keys)
 
     def size(self) -> int:
         """A size of a text."""
-        return self._rng.choice(SIZES[4:] if self._rng.random() < self._large else SIZES[:4])
+        return self.rng.choice(SIZES[4:] if self.rng.random() < self._large else SIZES[:4])
 
     def order(self) -> int | None:
         """The number of an ordering key, or None."""
-        return self._rng.choice((None, None, 0, 0, 1, 2))
+        return self.rng.choice((None, None, 0, 0, 1, 2))
 
     def emit(self) -> s.Emit:
         """A tracked action."""
-        rng = self._rng
+        rng = self.rng
         after = None if rng.random() < 0.7 or "after" in self._without else self.after()
         size = 95_000 if rng.random() < 0.02 else rng.choice((0, 0, 30))
         return s.Emit(self.id(), rng.random() < self._renew, self.order(), after, size, self._then())
 
     def afterwards(self) -> s.Afterwards:
         """An input for later."""
-        return s.Afterwards(self.id(), self._rng.random() < self._renew, self.after(), self.order(), self._then())
+        return s.Afterwards(self.id(), self.rng.random() < self._renew, self.after(), self.order(), self._then())
 
     def after(self) -> float:
         """Seconds until something is due."""
-        (seconds,) = self._rng.choices(AFTERS, _AFTER_WEIGHTS)
-        return seconds
-
-    @property
-    def rng(self) -> random.Random:
-        """Decides what else there is to decide about an input."""
-        return self._rng
+        (seconds,) = self.rng.choices(AFTERS, _AFTER_WEIGHTS)
+        return min(seconds, 30.0) if "hours" in self._without else seconds
 
 
 #: The steps that emit nothing with steps of its own: their share in a fair mix, and how they are drawn.

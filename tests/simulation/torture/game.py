@@ -21,7 +21,7 @@ from phasm_fdb.errors import DatabaseError, FDBError, InvariantViolation, Replay
 from tests.simulation.torture.calls import Answer, Apply, Call, Complete
 from tests.simulation.torture.drawing import WEIGHTS, Drawer
 from tests.simulation.torture.leftovers import leftovers
-from tests.simulation.torture.promises import Minted, Model, Waiting, name_of
+from tests.simulation.torture.promises import Minted, Model, Waiting, compare_view, name_of, short
 from tests.simulation.torture.seats import SETTINGS, SUBSPACES, Seat, new_seat
 from tests.simulation.torture.steps import IDS, Act, Do
 from tests.simulation.torture.trouble import KINDS, Clock, TroubledStore, troubled
@@ -495,7 +495,7 @@ class Game:
                 model = self._models[which]
                 self._compare_pending(which, list(layer.pending(self._db)), model, "pending")
                 if is_thorough:
-                    self._compare_view(layer.view(self._db), model)
+                    compare_view(layer.view(self._db), model)
             for key, value in self._notes.items():
                 if self._db.get(key) != value:
                     raise InvariantViolation(
@@ -525,23 +525,6 @@ class Game:
         if (found.action, found.ordering_key) != (waiting.holds, waiting.order):
             raise InvariantViolation(f"pending: it is {found}, and should be {waiting}")
 
-    @staticmethod
-    def _compare_view(view: Any, model: Model) -> None:
-        have = {
-            "word": view.word.get(),
-            "texts": dict(view.texts.items()),
-            "cards": dict(view.cards.items()),
-            "minted": tuple(view.minted.values()),
-            "story": tuple(view.story),
-            "total": view.total.get(),
-            "numbers": view.numbers.get(),
-            "results": view.results.get(),
-        }
-        for name, value in have.items():
-            want = getattr(model, name)
-            if value != want:
-                raise InvariantViolation(f"state: {name} is {_short(value)}, and should be {_short(want)}")
-
 
 def _at(call: Call, seat: Seat, ttl_seconds: float, token: str, attempt: str = "") -> Call:
     """The call as it is made now.
@@ -562,10 +545,5 @@ def _at(call: Call, seat: Seat, ttl_seconds: float, token: str, attempt: str = "
 def _require(call: Call, answer: Answer, expected: Answer) -> None:
     if answer != expected:
         raise InvariantViolation(
-            f"answers: {_short(call)} was answered {_short(answer)}, and promised is {_short(expected)}"
+            f"answers: {short(call)} was answered {short(answer)}, and promised is {short(expected)}"
         )
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 600 else f"{text[:300]}...{text[-300:]}"

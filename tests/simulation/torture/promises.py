@@ -13,7 +13,7 @@ from typing import Any
 
 from fdb.tuple import Versionstamp
 
-from phasm_fdb import Tracked, Untracked
+from phasm_fdb import InvariantViolation, Tracked, Untracked
 from tests.simulation.torture.machine import MOST_ACTIONS, TOO_LARGE, card, order_of
 from tests.simulation.torture.steps import (
     COLOURS,
@@ -123,8 +123,14 @@ class Receipt:
 
 @dataclass
 class Model:
-    """One layer."""
+    """One layer.
 
+    Attributes:
+        knows_all: it was told of everything that begins or ends an action. Else it does not say what is stale or there
+            already.
+    """
+
+    knows_all: bool = True
     word: str = "nothing"
     texts: dict[str, str] = field(default_factory=dict)
     cards: dict[Place, Card] = field(default_factory=dict)
@@ -155,7 +161,7 @@ class Model:
     def complete(self, id: Any, token: str, steps: tuple[Leaf, ...], at: int, has_receipt: bool = True) -> Outcome:
         """Apply the result of a pending action; raises Refused, and is as before then."""
         waiting = self.pending.get(name_of(id))
-        if waiting is None or waiting.is_input:
+        if self.knows_all and (waiting is None or waiting.is_input):
             raise Refused("StaleCompletion")
         decision = _Decision(self.copy(), at, has_receipt, id)
         decision.model.results += 1
@@ -195,7 +201,7 @@ class _Decision:
         for action in self._actions.values():
             if isinstance(action, str):
                 continue
-            if name_of(action.id) in pending:
+            if self.model.knows_all and name_of(action.id) in pending:
                 raise Refused("DuplicateAction")
             if isinstance(action.holds, Act) and len(action.holds.text) >= TOO_LARGE_AN_ACTION:
                 raise Refused("CodecError")
@@ -318,3 +324,27 @@ def whispered(untracked: Iterable[Untracked[Any]]) -> tuple[str, ...]:
     for one in untracked:
         assert isinstance(one.action, Whispered)
     return tuple(one.action.token for one in untracked)
+
+
+def compare_view(view: Any, model: Model) -> None:
+    """Raise an InvariantViolation if the state is not that of the model."""
+    have = {
+        "word": view.word.get(),
+        "texts": dict(view.texts.items()),
+        "cards": dict(view.cards.items()),
+        "minted": tuple(view.minted.values()),
+        "story": tuple(view.story),
+        "total": view.total.get(),
+        "numbers": view.numbers.get(),
+        "results": view.results.get(),
+    }
+    for name, value in have.items():
+        want = getattr(model, name)
+        if value != want:
+            raise InvariantViolation(f"state: {name} is {short(value)}, and should be {short(want)}")
+
+
+def short(value: Any) -> str:
+    """A value as text, without its middle where that is long."""
+    text = repr(value)
+    return text if len(text) < 600 else f"{text[:300]}...{text[-300:]}"
