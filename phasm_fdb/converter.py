@@ -1,319 +1,302 @@
-"""The strict converter: each storable type's way to plain lists, maps and scalars, and back.
+"""The strict converter: each storable type's way to plain values, and back.
 
-cattrs generates the code for a dataclass's fields, and calls the hooks here for their values: they are strict, where
-its own would take "12" for an int. A hook raises `Mismatch`, which collects the path to the culprit on its way up;
-the path is looked for only after a failure, so that the good case pays nothing for it.
+cattrs generates the code for a dataclass's fields, and calls the conversions here for their values. A conversion raises
+`Mismatch` without saying where; the place is looked for afterwards (`path_to_mismatch`), so that the good case pays
+nothing for it.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import functools
 import typing
-from collections.abc import Callable, Iterable
-from typing import Any
-from uuid import UUID
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING
+from typing import Any, NamedTuple
 
 import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
-from fdb.tuple import Versionstamp
 
+from phasm_fdb import plain
+from phasm_fdb.errors import message_of, shown
+from phasm_fdb.scalars import SCALARS, Convert, Mismatch, Unknown, enum_from, enum_to, literal
 from phasm_fdb.storable import PLAIN, UNIONS, field_types, is_dataclass, is_enum, members_by_tag
 
 #: Where a tagged dataclass keeps its tag, beside its fields.
 TAG = "$"
+#: Default factories that give the same each time.
+EMPTY = (list, dict, tuple)
 
-Hook = Callable[[Any], Any]
+
+class Direction(enum.Enum):
+    """Which way a value goes: to plain values, or back from them."""
+
+    #: To plain values, without the fields that have their default.
+    SPARSE = "sparse"
+    #: To plain values, with all fields: as values were stored in format 1.
+    WHOLE = "whole"
+    BACK = "back"
 
 
-class Mismatch(TypeError):
-    """A value is not of the expected type.
+class Way(NamedTuple):
+    """One way of one type.
 
     Attributes:
-        path: where the value is, from the outermost one, such as `.lines[2].cents`.
+        convert: converts a value; raises a `Mismatch`.
+        parts: of a value of many parts, the place, way and value of each.
     """
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.path = ""
+    convert: Convert
+    parts: Callable[[Any], Iterator[tuple[str, Way, Any]]] = lambda value: iter(())
 
 
 @functools.cache
-def unstructure_hook(type_: Any) -> Hook:
-    """The function that makes a value of the type plain, and raises `Mismatch` if it is not of that type."""
-    return _make_hook(type_, storing=True)
+def way_of(type_: Any, direction: Direction) -> Way:
+    """The way of a storable type."""
+    origin = typing.get_origin(type_)
+    is_back = direction is Direction.BACK
+    if type_ in SCALARS:
+        to, back = SCALARS[type_]
+        return Way(back if is_back else to)
+    if isinstance(type_, typing.NewType):
+        return way_of(type_.__supertype__, direction)
+    if origin is typing.Literal:
+        return Way(literal(type_, Unknown if is_back else Mismatch))
+    if origin in (list, tuple):
+        return _sequence(type_, direction)
+    if origin is dict:
+        return _dict(type_, direction)
+    if is_enum(type_):
+        return Way(enum_from(type_) if is_back else enum_to(type_))
+    if origin in UNIONS:
+        return union_way(type_, direction)
+    if is_dataclass(type_):
+        return _class_back(type_) if is_back else _class(type_, direction)
+    raise Mismatch(f"{type_} cannot be stored")
 
 
-@functools.cache
-def structure_hook(type_: Any) -> Hook:
-    """The function that makes a value of the type from what `unstructure_hook` gave."""
-    return _make_hook(type_, storing=False)
-
-
-def _locate(parts: Iterable[tuple[str, Hook, Any]]) -> None:
-    """Raise the Mismatch of the first part that does not convert, with its place in front of the path."""
-    for place, hook, part in parts:
-        try:
-            hook(part)
-        except Mismatch as error:
-            error.path = place + error.path
-            raise
-
-
-# ------------------------------------------------------------------------------------------------ scalars
-
-
-def _exactly(type_: type) -> Hook:
-    article = "an" if type_.__name__[0] in "aeiou" else "a"
-
-    def check(value: Any, _type: Any = None) -> Any:
-        if type(value) is not type_:
-            raise Mismatch(f"{value!r} is not {article} {type_.__name__}")
-        return value
-
-    return check
-
-
-def _int(value: Any, _type: Any = None) -> int:
-    if type(value) is not int:
-        raise Mismatch(f"{value!r} is not an int")
-    if not -(2**63) <= value < 2**64:
-        raise Mismatch(f"{value!r} does not fit in 64 bits")
-    return value
-
-
-def _float(value: Any, _type: Any = None) -> float:
-    if type(value) is float or type(value) is int:
-        return float(value)
-    raise Mismatch(f"{value!r} is not a float")
-
-
-def _plain(value: Any) -> Any:
-    """A value of no declared type: only what MessagePack gives back as it was."""
-    kind = type(value)
-    if value is None or kind in (bool, str, bytes, float):
-        return value
-    if kind is int:
-        return _int(value)
-    if kind is list:
-        return [_plain(item) for item in value]
-    if kind is dict:
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    raise Mismatch(f"{value!r} is not a plain value (None, bool, int, float, str, bytes, list, dict): declare its type")
-
-
-def _uuid_to_bytes(value: Any) -> bytes:
-    if type(value) is not UUID:
-        raise Mismatch(f"{value!r} is not a UUID")
-    return bytes(value.bytes)
-
-
-def _uuid_from_bytes(raw: Any) -> UUID:
-    if type(raw) is not bytes or len(raw) != 16:
-        raise Mismatch(f"{raw!r} is not the 16 bytes of a UUID")
-    return UUID(bytes=raw)
-
-
-def _versionstamp_to_bytes(value: Any) -> bytes:
-    if type(value) is not Versionstamp:
-        raise Mismatch(f"{value!r} is not a Versionstamp")
-    if not value.is_complete():
-        raise Mismatch("an id from new_id() is unknown until the commit: it can be a key, not part of a value")
-    return b"".join((value.tr_version, value.user_version.to_bytes(2, "big")))
-
-
-def _versionstamp_from_bytes(raw: Any) -> Versionstamp:
-    if type(raw) is not bytes or len(raw) != Versionstamp.LENGTH:
-        raise Mismatch(f"{raw!r} is not the 12 bytes of a versionstamp")
-    return Versionstamp.from_bytes(raw)
-
-
-def _none(value: Any) -> None:
-    if value is not None:
-        raise Mismatch(f"{value!r} is not None")
-
-
-def _unstructure_enum(cls: Any) -> Hook:
-    def unstructure(member: Any) -> Any:
-        if type(member) is not cls:
-            raise Mismatch(f"{member!r} is not a {cls.__name__}")
-        return member.value
-
-    return unstructure
-
-
-def _structure_enum(cls: Any) -> Hook:
-    members = {(type(member.value), member.value): member for member in cls}
-
-    def structure(raw: Any) -> Any:
-        member = members.get((type(raw), raw))
-        if member is None:
-            raise Mismatch(f"{raw!r} is not a value of {cls.__name__}")
-        return member
-
-    return structure
-
-
-def _literal(type_: Any) -> Hook:
-    allowed = {(type(value), value) for value in typing.get_args(type_)}
-
-    def check(value: Any) -> Any:
-        if (type(value), value) not in allowed:
-            raise Mismatch(f"{value!r} is not one of {', '.join(map(repr, typing.get_args(type_)))}")
-        return value
-
-    return check
+def path_to_mismatch(way: Way, value: Any) -> str:
+    """Where, in a value that did not convert, the culprit is: such as `.lines[2].cents`."""
+    path = ""
+    while True:
+        for place, inner, part in way.parts(value):
+            try:
+                inner.convert(part)
+            except Mismatch:
+                path += place
+                way, value = inner, part
+                break
+        else:
+            return path
 
 
 # --------------------------------------------------------------------------------------------- containers
 
 
-def _items(type_: Any, hook_of: Callable[[Any], Hook], accepts: type, makes: Callable[[Any], Any]) -> Hook:
+def _sequence(type_: Any, direction: Direction) -> Way:
+    python: Any = typing.get_origin(type_)
+    accepts, makes = (list, python) if direction is Direction.BACK else (python, list)
+    if python is list or Ellipsis in typing.get_args(type_):
+        return _items(way_of(typing.get_args(type_)[0], direction), accepts, makes)
+    return _fixed([way_of(argument, direction) for argument in typing.get_args(type_)], accepts, makes)
+
+
+def _items(way: Way, accepts: Any, makes: Callable[[Any], Any]) -> Way:
     """For list[X] and tuple[X, ...]: an `accepts` in, a `makes` of the converted items out."""
-    hook = hook_of(typing.get_args(type_)[0])
+    one = way.convert
 
     def convert(value: Any) -> Any:
-        kind: Any = type(value)
-        if kind is not accepts:
-            raise Mismatch(f"{value!r} is not a {accepts.__name__}")
-        try:
-            return makes([hook(item) for item in value])
-        except Mismatch:
-            _locate((f"[{index}]", hook, item) for index, item in enumerate(value))
-            raise
+        if type(value) is not accepts:
+            raise Mismatch(f"{shown(value)} is not a {accepts.__name__}")
+        return makes([one(item) for item in value])
 
-    return convert
+    def parts(value: Any) -> Iterator[tuple[str, Way, Any]]:
+        if type(value) is accepts:
+            yield from ((f"[{index}]", way, item) for index, item in enumerate(value))
+
+    return Way(convert, parts)
 
 
-def _fixed(type_: Any, hook_of: Callable[[Any], Hook], accepts: type, makes: Callable[[Any], Any]) -> Hook:
+def _fixed(ways: list[Way], accepts: Any, makes: Callable[[Any], Any]) -> Way:
     """For tuple[X, Y]."""
-    hooks = [hook_of(argument) for argument in typing.get_args(type_)]
+    converts = [way.convert for way in ways]
 
     def convert(value: Any) -> Any:
-        kind: Any = type(value)
-        if kind is not accepts or len(value) != len(hooks):
-            raise Mismatch(f"{value!r} is not a {accepts.__name__} of {len(hooks)}")
-        try:
-            return makes([hook(item) for hook, item in zip(hooks, value, strict=True)])
-        except Mismatch:
-            _locate((f"[{index}]", hook, value[index]) for index, hook in enumerate(hooks))
-            raise
+        if type(value) is not accepts or len(value) != len(converts):
+            raise Mismatch(f"{shown(value)} is not a {accepts.__name__} of {len(converts)}")
+        return makes([one(item) for one, item in zip(converts, value, strict=True)])
 
-    return convert
+    def parts(value: Any) -> Iterator[tuple[str, Way, Any]]:
+        if type(value) is accepts and len(value) == len(ways):
+            yield from ((f"[{index}]", way, value[index]) for index, way in enumerate(ways))
 
-
-def _sequence(type_: Any, hook_of: Callable[[Any], Hook], storing: bool) -> Hook:
-    python = typing.get_origin(type_)
-    accepts, makes = (python, list) if storing else (list, python)
-    make = _items if python is list or Ellipsis in typing.get_args(type_) else _fixed
-    return make(type_, hook_of, accepts, makes)
+    return Way(convert, parts)
 
 
-def _dict(type_: Any, hook_of: Callable[[Any], Hook]) -> Hook:
-    key_hook, value_hook = (hook_of(argument) for argument in typing.get_args(type_))
+def _dict(type_: Any, direction: Direction) -> Way:
+    keys, values = (way_of(argument, direction) for argument in typing.get_args(type_))
+    one_key, one_value = keys.convert, values.convert
 
     def convert(value: Any) -> Any:
         if type(value) is not dict:
-            raise Mismatch(f"{value!r} is not a dict")
-        try:
-            return {key_hook(key): value_hook(item) for key, item in value.items()}
-        except Mismatch:
-            _locate((f" key {key!r}", key_hook, key) for key in value)
-            _locate((f"[{key!r}]", value_hook, item) for key, item in value.items())
-            raise
+            raise Mismatch(f"{shown(value)} is not a dict")
+        converted = {one_key(key): one_value(item) for key, item in value.items()}
+        if len(converted) != len(value):
+            raise Mismatch(f"{shown(value)} has two keys that are one when they are stored")
+        return converted
 
-    return convert
+    def parts(value: Any) -> Iterator[tuple[str, Way, Any]]:
+        if type(value) is dict:
+            yield from ((f" key {shown(key)}", keys, key) for key in value)
+            yield from ((f"[{shown(key)}]", values, item) for key, item in value.items())
+
+    return Way(convert, parts)
 
 
 # -------------------------------------------------------------------------------- dataclasses and unions
 
 
-def _fields(cls: Any) -> list[tuple[str, Any]]:
-    return list(field_types(cls).items())
+def _class(cls: Any, direction: Direction) -> Way:
+    """For a dataclass, to plain values."""
+    is_sparse = direction is Direction.SPARSE
 
-
-def _unstructure_dataclass(cls: Any) -> Hook:
     @functools.cache  # made at the first value, since a dataclass may contain itself
-    def fields() -> Hook:
-        hooks: dict[str, Any] = {name: override(unstruct_hook=unstructure_hook(type_)) for name, type_ in _fields(cls)}
-        return make_dict_unstructure_fn(cls, _converter, **hooks)
+    def made() -> tuple[Convert, list[Default]]:
+        hooks: dict[str, Any] = {
+            name: override(unstruct_hook=way_of(type_, direction).convert) for name, type_ in field_types(cls).items()
+        }
+        return make_dict_unstructure_fn(cls, _converter, **hooks), _defaults(cls) if is_sparse else []
 
-    def unstructure(value: Any) -> Any:
+    def convert(value: Any) -> Any:
         if type(value) is not cls:
-            raise Mismatch(f"{value!r} is not a {cls.__name__}")
+            raise Mismatch(f"{shown(value)} is not a {cls.__name__}")
+        whole, defaults = made()
         try:
-            return fields()(value)
-        except Mismatch:
-            _locate((f".{name}", unstructure_hook(type_), getattr(value, name)) for name, type_ in _fields(cls))
-            raise
+            raw = whole(value)
+        except AttributeError as error:
+            raise Mismatch(f"this {cls.__name__} is not complete: {error}") from None
+        for default in defaults:
+            if default.is_same(raw[default.name]):
+                del raw[default.name]
+        return raw
 
-    return unstructure
+    def parts(value: Any) -> Iterator[tuple[str, Way, Any]]:
+        kind: Any = type(value)
+        if kind is cls:
+            for name, type_ in field_types(cls).items():
+                if hasattr(value, name):
+                    yield f".{name}", way_of(type_, direction), getattr(value, name)
+
+    return Way(convert, parts)
 
 
-def _structure_dataclass(cls: Any) -> Hook:
+def _class_back(cls: Any) -> Way:
+    """For a dataclass, back from plain values."""
+
     @functools.cache
-    def fields() -> Callable[[Any, Any], Any]:
-        hooks: dict[str, Any] = {name: override(struct_hook=_two_arguments(type_)) for name, type_ in _fields(cls)}
+    def made() -> Callable[[Any, Any], Any]:
+        hooks: dict[str, Any] = {
+            name: override(struct_hook=_two_arguments(type_)) for name, type_ in field_types(cls).items()
+        }
         return make_dict_structure_fn(
             cls, _converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=False, **hooks
         )
 
-    def structure(raw: Any) -> Any:
+    def convert(raw: Any) -> Any:
         if type(raw) is not dict:
-            raise Mismatch(f"{raw!r} is not a map of the fields of {cls.__name__}")
+            raise Mismatch(f"{shown(raw)} is not a map of the fields of {cls.__name__}")
         try:
-            return fields()(raw, cls)
-        except Mismatch:
-            types_ = field_types(cls)
-            _locate((f".{name}", structure_hook(types_[name]), part) for name, part in raw.items() if name in types_)
+            return made()(raw, cls)
+        except (Mismatch, RecursionError):
             raise
         except cattrs.ForbiddenExtraKeysError as error:
-            names = ", ".join(sorted(map(repr, error.extra_fields)))
-            raise Mismatch(f"{cls.__name__} has no field {names}") from None
-        except KeyError as error:
-            raise Mismatch(f"{cls.__name__} lacks its field {error}, which has no default") from None
+            names = ", ".join(sorted(map(shown, error.extra_fields)))
+            raise Unknown(f"{cls.__name__} has no field {names}") from None
+        except Exception as error:  # a class may refuse its fields with any
+            raise Mismatch(_why_not_made(cls, raw, error)) from error
 
-    return structure
+    def parts(raw: Any) -> Iterator[tuple[str, Way, Any]]:
+        if type(raw) is dict:
+            types_ = field_types(cls)
+            yield from ((f".{name}", way_of(types_[name], Direction.BACK), raw[name]) for name in types_ if name in raw)
+
+    return Way(convert, parts)
 
 
-def unstructure_union(union: Any) -> Hook:
-    """For a union, or a single dataclass that is to have its tag all the same."""
-    tagged = {cls: (cls.__name__, unstructure_hook(cls)) for cls in members_by_tag(union).values()}
-    others = _other_members(union, unstructure_hook)
+def _why_not_made(cls: Any, raw: dict[str, Any], error: Exception) -> str:
+    for field in dataclasses.fields(cls):
+        has_default = field.default is not MISSING or field.default_factory is not MISSING
+        if field.init and not has_default and field.name not in raw:
+            return f"{cls.__name__} lacks its field {field.name!r}, which has no default"
+    return f"{cls.__name__} refuses its stored fields: {type(error).__name__}: {message_of(error)}"
+
+
+def _two_arguments(type_: Any) -> Callable[[Any, Any], Any]:
+    """The conversion of a field as cattrs calls it, with the type that it knows already."""
+    convert: Any = way_of(type_, Direction.BACK).convert
+    if type_ in PLAIN:
+        return convert  # type: ignore[no-any-return]  # they take and ignore it, which saves a call for the most frequent types
+    return lambda raw, _type: convert(raw)
+
+
+def union_way(union: Any, direction: Direction) -> Way:
+    """The way of a union, or of a single dataclass that is to have its tag all the same."""
+    return _union_back(union) if direction is Direction.BACK else _union(union, direction)
+
+
+def _union(union: Any, direction: Direction) -> Way:
+    ways = {cls: way_of(cls, direction) for cls in members_by_tag(union).values()}
+    tagged = {cls: (cls.__name__, way.convert) for cls, way in ways.items()}
+    others = _other_members(union, direction)
     names = ", ".join(_names(union))
 
-    def unstructure(value: Any) -> Any:
+    def convert(value: Any) -> Any:
         found = tagged.get(type(value))
         if found is not None:
             return {TAG: found[0], **found[1](value)}
         if others is not None:
             return others(value)
-        raise Mismatch(f"{value!r} is not one of {names}")
+        raise Mismatch(f"{shown(value)} is not one of {names}")
 
-    return unstructure
+    def parts(value: Any) -> Iterator[tuple[str, Way, Any]]:
+        if type(value) in ways:
+            yield "", ways[type(value)], value
+
+    return Way(convert, parts)
 
 
-def structure_union(union: Any) -> Hook:
-    """The way back from `unstructure_union`."""
-    tagged = {tag: structure_hook(cls) for tag, cls in members_by_tag(union).items()}
-    others = _other_members(union, structure_hook)
+def _union_back(union: Any) -> Way:
+    ways = {tag: way_of(cls, Direction.BACK) for tag, cls in members_by_tag(union).items()}
+    others = _other_members(union, Direction.BACK)
     names = ", ".join(_names(union))
 
-    def structure(raw: Any) -> Any:
-        if type(raw) is dict and tagged:
-            found = tagged.get(str(raw.get(TAG)))
-            if found is None:
-                raise Mismatch(f"the tag {raw.get(TAG)!r} is unknown; known are {', '.join(tagged)}")
-            return found({name: part for name, part in raw.items() if name != TAG})
+    def convert(raw: Any) -> Any:
+        if type(raw) is dict and ways:
+            tag = raw.get(TAG)
+            if type(tag) is not str:
+                raise Mismatch(f"{shown(raw)} has no tag, which says of which type it is: {', '.join(ways)}")
+            if tag not in ways:
+                raise Unknown(f"the tag {shown(tag)} is unknown; known are {', '.join(ways)}")
+            return ways[tag].convert(_untagged(raw))
         if others is not None:
             return others(raw)
-        raise Mismatch(f"{raw!r} is not one of {names}")
+        raise Mismatch(f"{shown(raw)} is not one of {names}")
 
-    return structure
+    def parts(raw: Any) -> Iterator[tuple[str, Way, Any]]:
+        if type(raw) is dict and type(raw.get(TAG)) is str and raw[TAG] in ways:
+            yield "", ways[raw[TAG]], _untagged(raw)
+
+    return Way(convert, parts)
 
 
-def _other_members(union: Any, hook_of: Callable[[Any], Hook]) -> Hook | None:
+def _untagged(raw: dict[str, Any]) -> dict[str, Any]:
+    return {name: part for name, part in raw.items() if name != TAG}
+
+
+def _other_members(union: Any, direction: Direction) -> Convert | None:
     """Converts the values of the union's members that are not dataclasses; None if it has no such members."""
-    plain = {member: hook_of(member) for member in typing.get_args(union) if not is_dataclass(member)}
+    plain = {one: way_of(one, direction).convert for one in typing.get_args(union) if not is_dataclass(one)}
     if not plain:
         return None
     nullable = plain.pop(type(None), None) is not None
@@ -325,10 +308,10 @@ def _other_members(union: Any, hook_of: Callable[[Any], Hook]) -> Hook | None:
     def convert(value: Any) -> Any:
         if value is None and nullable:
             return None
-        hook = plain.get(type(value))
-        if hook is None:
-            raise Mismatch(f"{value!r} is not one of {names}")
-        return hook(value)
+        found = plain.get(type(value))
+        if found is None:
+            raise Mismatch(f"{shown(value)} is not one of {names}")
+        return found(value)
 
     return convert
 
@@ -342,51 +325,59 @@ def _names(union: Any) -> list[str]:
     ]
 
 
-# ------------------------------------------------------------------------------------------ the converter
-
-_SCALARS: dict[Any, tuple[Hook, Hook]] = {
-    bool: (_exactly(bool), _exactly(bool)),
-    int: (_int, _int),
-    float: (_float, _float),
-    str: (_exactly(str), _exactly(str)),
-    bytes: (_exactly(bytes), _exactly(bytes)),
-    UUID: (_uuid_to_bytes, _uuid_from_bytes),
-    Versionstamp: (_versionstamp_to_bytes, _versionstamp_from_bytes),
-    type(None): (_none, _none),
-    Any: (_plain, _plain),
-}
+# ----------------------------------------------------------------------------------------------- defaults
 
 
-def _make_hook(type_: Any, storing: bool) -> Hook:
-    hook_of = unstructure_hook if storing else structure_hook
-    origin = typing.get_origin(type_)
-    if type_ is None:
-        return _none
-    if type_ in _SCALARS:
-        return _SCALARS[type_][0 if storing else 1]
-    if isinstance(type_, typing.NewType):
-        return hook_of(type_.__supertype__)
-    if origin is typing.Literal:
-        return _literal(type_)
-    if origin in UNIONS:
-        return unstructure_union(type_) if storing else structure_union(type_)
-    if origin in (list, tuple):
-        return _sequence(type_, hook_of, storing)
-    if origin is dict:
-        return _dict(type_, hook_of)
-    if is_enum(type_):
-        return _unstructure_enum(type_) if storing else _structure_enum(type_)
-    if is_dataclass(type_):
-        return _unstructure_dataclass(type_) if storing else _structure_dataclass(type_)
-    raise Mismatch(f"{type_} cannot be stored")
+class Default(NamedTuple):
+    """The default of a field, which is not stored.
+
+    Attributes:
+        raw: as a plain value.
+        packed: its bytes, where Python takes other plain values for equal to it.
+    """
+
+    name: str
+    raw: Any
+    packed: bytes | None
+
+    def is_same(self, raw: Any) -> bool:
+        """Whether a plain value is this one, and not only equal to it, as 0, False and 0.0 are."""
+        if type(raw) is not type(self.raw) or raw != self.raw:
+            return False
+        return self.packed is None or plain.to_bytes(raw) == self.packed
 
 
-def _two_arguments(type_: Any) -> Callable[[Any, Any], Any]:
-    """A structure hook as cattrs calls it, with the type that it knows already."""
-    hook: Any = structure_hook(type_)
-    if type_ in PLAIN:
-        return hook  # type: ignore[no-any-return]  # they take and ignore it, which saves a call for the most frequent types
-    return lambda raw, _type: hook(raw)
+def _defaults(cls: Any) -> list[Default]:
+    """The defaults of the fields of a dataclass that reading fills in exactly as they are."""
+    found = []
+    for field in dataclasses.fields(cls):
+        value = field.default_factory() if field.default_factory in EMPTY else field.default
+        if not field.init or value is MISSING:
+            continue
+        type_ = field_types(cls)[field.name]
+        try:
+            raw = way_of(type_, Direction.SPARSE).convert(value)
+            again = way_of(type_, Direction.BACK).convert(raw)
+        except Mismatch:  # such as None for a field that is declared as an int
+            continue
+        if _is_alike(value, again):
+            exact = raw is None or type(raw) in (bool, int, str, bytes) or raw in ([], {})
+            found.append(Default(field.name, raw, None if exact else plain.to_bytes(raw)))
+    return found
+
+
+def _is_alike(one: Any, two: Any) -> bool:
+    """Whether two values are the same with the types of all their parts."""
+    kind: Any = type(one)
+    if type(two) is not kind:
+        return False
+    if isinstance(one, list | tuple):
+        return len(one) == len(two) and all(map(_is_alike, one, two))
+    if isinstance(one, dict):
+        return _is_alike(list(one.items()), list(two.items()))
+    if dataclasses.is_dataclass(one):
+        return all(_is_alike(getattr(one, field.name), getattr(two, field.name)) for field in dataclasses.fields(one))
+    return repr(one) == repr(two) if kind is float else bool(one == two)
 
 
 _converter = cattrs.Converter(detailed_validation=False)

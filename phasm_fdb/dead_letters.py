@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import msgpack
 from fdb.tuple import Versionstamp
 
+from phasm_fdb import plain
 from phasm_fdb.codec import Codec
 from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.staged import Staged, decode_count, encode_count
@@ -19,7 +19,7 @@ from phasm_fdb.describing import place_of, value_of
 from phasm_fdb.errors import CodecError, DuplicateAction
 from phasm_fdb.failure import Failure
 from phasm_fdb.inbox import Queued
-from phasm_fdb.keys import unpack
+from phasm_fdb.keys import unpack_element
 from phasm_fdb.keyspace import Keyspace, stamp_of, stamped_key
 from phasm_fdb.outbox import TransactionStamps, lane_of
 from phasm_fdb.receipts import is_failed, is_open
@@ -49,6 +49,14 @@ class Read:
 
     def __str__(self) -> str:
         return f"{self.place}: {self.value!r}"
+
+
+NONE = type(None)
+#: What a dead letter holds: id, payload, ordering key, whether it is an input, attempts, origin, cause, time, and more.
+_LETTER: tuple[plain.Kinds, ...] = (
+    *((bytes, NONE), None, (bytes, NONE), (bool,)),
+    *((int,), (bytes,), (str,), (int,), (dict,)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +115,7 @@ def bury(
         *(record.packed_id, record.raw, record.packed_key, record.is_input),
         *(progress.attempts, progress.origin, cause[:MAX_CAUSE], now_ms, {FAILURE: failure} if failure else {}),
     ]
-    staged.set_versionstamped_key(stamped_key(row), msgpack.packb(content))
+    staged.set_versionstamped_key(stamped_key(row), plain.to_bytes(content))
     if record.packed_id is not None:
         staged.add(machinery.keyspace.dead_id(record.is_input, record.packed_id), ONE)
 
@@ -128,7 +136,7 @@ def discard(machinery: Machinery, tr: Any, stamp: Versionstamp, now: float) -> b
     _drop_failure(machinery.keyspace, staged, letter)
     if is_input and packed_id is not None:
         receipts = machinery.receipts
-        receipt = receipts.for_request(unpack(packed_id)[0], now, read_version(tr))
+        receipt = receipts.for_request(unpack_element(packed_id), now, read_version(tr))
         if is_failed(staged.read(receipt.key)):
             receipts.expire(staged, receipt)
     staged.flush(tr)
@@ -166,7 +174,7 @@ def requeue(machinery: Machinery, tr: Any, stamps: TransactionStamps, stamp: Ver
         is_back = _requeue_input(machinery, staged, stamps, lane, queued)
     else:
         if staged.read(keys.id_row(packed_id)) is not None:
-            raise DuplicateAction(unpack(packed_id)[0])
+            raise DuplicateAction(unpack_element(packed_id))
         progress = Progress(origin=origin, failures=len(failure.result))
         machinery.outbox.enter(staged, stamps, lane, Record(packed_id, raw, packed_key), progress)
     staged.flush(tr)
@@ -190,7 +198,7 @@ def _take(keys: Keyspace, staged: Staged, stamp: Versionstamp) -> list[Any] | No
     value = staged.read(row)
     if value is None:
         return None
-    letter: list[Any] = msgpack.unpackb(value, strict_map_key=False)
+    letter = _content(row, value)
     packed_id, _, _, is_input, *_ = letter
     staged.clear(row)
     if packed_id is not None and len(letter) > OLDER_LENGTH:
@@ -235,11 +243,11 @@ def _count_page(keys: Keyspace, begin: bytes, tr: Any) -> bytes | None:
         return None
     found = list(rows(tr, begin, keys.dead()[1], limit=PAGE_ROWS))
     for row, value in found:
-        letter = msgpack.unpackb(value, strict_map_key=False)
+        letter = _content(row, value)
         if len(letter) > OLDER_LENGTH:
             continue
         packed_id, _, _, is_input, *_ = letter
-        staged.set(row, msgpack.packb([*letter, {}]))
+        staged.set(row, plain.to_bytes([*letter, {}]))
         if packed_id is not None:
             staged.add(keys.dead_id(is_input, packed_id), ONE)
     is_end = len(found) < PAGE_ROWS
@@ -249,8 +257,16 @@ def _count_page(keys: Keyspace, begin: bytes, tr: Any) -> bytes | None:
     return None if is_end else found[-1][0] + b"\0"
 
 
+def _content(row: bytes, value: bytes) -> list[Any]:
+    """What the row of a dead letter holds; raises a CodecError that names it if that is something else."""
+    try:
+        return plain.list_from_bytes(value, _LETTER, optional=1)
+    except CodecError as error:
+        raise error.at("a dead letter", row) from error
+
+
 def _decode(machinery: Machinery, tr: Any, key: bytes, value: bytes) -> DeadLetter:
-    content = msgpack.unpackb(value, strict_map_key=False)
+    content = _content(key, value)
     packed_id, raw, packed_key, is_input, attempts, _, cause, at, *_ = content
     definition = machinery.definition
     failure = _failure(machinery.keyspace, Staged(tr), content)
@@ -258,9 +274,9 @@ def _decode(machinery: Machinery, tr: Any, key: bytes, value: bytes) -> DeadLett
     return DeadLetter(
         stamp_of(key),
         "input" if is_input else "action",
-        None if packed_id is None else unpack(packed_id)[0],
+        None if packed_id is None else unpack_element(packed_id),
         _decoded(definition.inputs if is_input else definition.tracked, raw),
-        None if packed_key is None else unpack(packed_key)[0],
+        None if packed_key is None else unpack_element(packed_key),
         attempts,
         cause,
         at,

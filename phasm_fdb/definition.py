@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -10,10 +9,9 @@ from typing import Any
 
 from phasm_fdb.actions import Actions, Later, Tracked, Untracked
 from phasm_fdb.codec import Codec
-from phasm_fdb.errors import CodecError, InputError, InvariantViolation, MachineDefinitionError
+from phasm_fdb.errors import CodecError, InputError, InvariantViolation, MachineDefinitionError, shown
 from phasm_fdb.machine import Normal, StateMachine, TrackedActionCompleted
 from phasm_fdb.state import Changes, State
-from phasm_fdb.storable import is_frozen
 
 
 class Definition:
@@ -28,7 +26,7 @@ class Definition:
         if isinstance(machine, type) and issubclass(machine, StateMachine):
             raise MachineDefinitionError(f"pass a machine, {machine.__name__}(), and not its class")
         if not isinstance(machine, StateMachine):
-            raise MachineDefinitionError(f"{machine!r} is not a StateMachine: subclass phasm_fdb.StateMachine")
+            raise MachineDefinitionError(f"{shown(machine)} is not a StateMachine: subclass phasm_fdb.StateMachine")
         cls = type(machine)
         if cls.stf is StateMachine.stf:
             raise MachineDefinitionError(f"{cls.__name__} has no `stf`: a machine is its state transition function")
@@ -78,7 +76,15 @@ class Definition:
 
         What a machine changes of its input is gone afterwards: the next attempt, and the caller, have it as it was.
         """
-        return _finish(self.machine.stf(state, _its_own(input), actions))
+        return _finish(self.machine.stf(state, self._its_own(input), actions))
+
+    def _its_own(self, input: Normal[Any] | TrackedActionCompleted[Any]) -> Normal[Any] | TrackedActionCompleted[Any]:
+        """The input as it comes back from the inbox or the journal: so every attempt and replay has the same."""
+        if isinstance(input, Normal):
+            payload = self.inputs.as_read(input.payload)
+            return input if payload is input.payload else replace(input, payload=payload)
+        result = self.results.as_read(input.result)
+        return input if result is input.result else replace(input, result=result)
 
     def restore(self, state: State, actions: Actions) -> None:
         """Run the machine's `restore`."""
@@ -99,19 +105,11 @@ class Definition:
 
 def _to_raw(codec: Codec[Any], value: Any) -> Any:
     if codec.type is None:
-        raise InputError(f"{codec.where} is not declared, and got {value!r}")
+        raise InputError(f"{codec.where} is not declared, and got {shown(value)}")
     try:
         return codec.to_raw(value)
     except CodecError as error:
         raise InputError(str(error)) from None
-
-
-def _its_own(input: Normal[Any] | TrackedActionCompleted[Any]) -> Normal[Any] | TrackedActionCompleted[Any]:
-    """The input, or a copy if its payload or result could be changed in place."""
-    name = "payload" if isinstance(input, Normal) else "result"
-    held = getattr(input, name)
-    kind: Any = type(held)
-    return input if is_frozen(kind) else replace(input, **{name: copy.deepcopy(held)})
 
 
 def _finish(outcome: Any) -> Any:
@@ -131,8 +129,8 @@ def _drive(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return finished.value
     coroutine.close()
     raise MachineDefinitionError(
-        f"a machine awaited {awaited!r}: it may await its own coroutines; everything else comes in by an input, and "
-        "goes out as an action (PHASM's invariants 6 and 10)"
+        f"a machine awaited {shown(awaited)}: it may await its own coroutines; everything else comes in by an input, "
+        "and goes out as an action (PHASM's invariants 6 and 10)"
     )
 
 

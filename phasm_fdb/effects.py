@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 from typing import Any, NamedTuple
 
-import msgpack
-
+from phasm_fdb import plain
 from phasm_fdb.actions import Actions, Later, Tracked, Untracked
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.definition import Definition
-from phasm_fdb.errors import CodecError, TransitionError
+from phasm_fdb.errors import TransitionError, message_of
 from phasm_fdb.keys import ELEMENTS_END, after_prefix, pack_element
 from phasm_fdb.keyspace import Keyspace
 
@@ -24,7 +23,7 @@ SMALL_BYTES = 256
 DIGEST = b"\xc1"
 DIGEST_BYTES = 16
 MAX_REASON = 2000
-NO_ACTIONS: bytes = msgpack.packb([[], []])
+NO_ACTIONS = plain.to_bytes([[], []])
 
 
 class Effects(NamedTuple):
@@ -59,7 +58,7 @@ class Refusal(NamedTuple):
     @classmethod
     def of(cls, rejection: TransitionError) -> Refusal:
         """The refusal that this error is."""
-        return cls(type(rejection).__name__, _printable(str(rejection))[:MAX_REASON])
+        return cls(type(rejection).__name__, message_of(rejection)[:MAX_REASON])
 
     def summary(self) -> tuple[str, ...]:
         """As it is recorded."""
@@ -76,24 +75,16 @@ def effects_of(definition: Definition, keyspace: Keyspace, staged: Staged, reply
         CodecError: the reply is not of the declared type.
     """
     return Effects(
-        _packed(definition.replies.to_raw(reply), definition.replies.where),
-        NO_ACTIONS if actions.is_empty else _actions(definition, actions),
-        msgpack.packb(_writes(keyspace, staged)),
+        definition.replies.encode(reply),
+        NO_ACTIONS if actions.is_empty else _actions(actions),
+        plain.to_bytes(_writes(keyspace, staged)),
     )
 
 
-def _packed(raw: Any, where: str) -> bytes:
-    """What a codec's `to_raw` gave as MessagePack; raises a CodecError if it cannot be encoded."""
-    try:
-        return bytes(msgpack.packb(raw))
-    except (ValueError, OverflowError) as error:  # a UnicodeEncodeError is a ValueError
-        raise CodecError(f"{where}: {raw!r} cannot be encoded: {error}") from error
-
-
-def _actions(definition: Definition, actions: Actions) -> bytes:
+def _actions(actions: Actions) -> bytes:
     emitted = [_action(action, raw) for action, raw in actions.encoded]
     cancelled = [pack_element(id) for id in actions.cancelled]
-    return _packed([emitted, cancelled], f"the actions of {definition.name}")
+    return plain.to_bytes([emitted, cancelled])
 
 
 def _action(action: Tracked[Any] | Untracked[Any] | Later[Any], raw: Any) -> list[Any]:
@@ -126,8 +117,3 @@ def _end(begin: bytes, end: bytes) -> bytes:
 
 def _summarized(part: bytes) -> bytes:
     return part if len(part) <= SMALL_BYTES else DIGEST + hashlib.blake2b(part, digest_size=DIGEST_BYTES).digest()
-
-
-def _printable(text: str) -> str:
-    """The text without lone surrogates, which have no stored form."""
-    return text.encode("utf-8", "backslashreplace").decode()

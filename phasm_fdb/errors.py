@@ -27,6 +27,14 @@ def shown(value: object) -> str:
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
+def message_of(error: BaseException) -> str:
+    """The message of an error, whatever it is, as it can be stored: without lone surrogates."""
+    try:
+        return str(error).encode("utf-8", "backslashreplace").decode()
+    except Exception as second:
+        return f"its text cannot be had: {type(second).__name__}"
+
+
 class PhasmError(Exception):
     """The base of every error that this package raises on purpose."""
 
@@ -179,6 +187,17 @@ class ActionsFull(TransitionError):
 
 class CodecError(PhasmError, ValueError):
     """A value does not fit its declared type, or stored bytes do not decode as it."""
+
+    def at(self, what: str, row: bytes) -> CodecError:
+        """The same error, naming the row that was read; `what` says what it holds."""
+        return type(self)(f"{what} in the row {shown(row)}: {self}")
+
+
+class NewerValue(CodecError):
+    """A stored value has a type, a field or a member that this code does not know: newer code wrote it.
+
+    It is not damaged and nothing is lost: code that knows it reads it. Workers leave it to those that do.
+    """
 
 
 class InputError(CodecError):

@@ -6,17 +6,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import msgpack
 from fdb.tuple import Versionstamp
 
+from phasm_fdb import plain
 from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.staged import Staged, encode_count
-from phasm_fdb.keys import check_size, unpack
+from phasm_fdb.errors import CodecError
+from phasm_fdb.keys import check_size, unpack_element
 from phasm_fdb.keyspace import Keyspace, stamped_key
 from phasm_fdb.outbox import TransactionStamps
-from phasm_fdb.records import MAX_RECORD_BYTES
+from phasm_fdb.records import MAX_RECORD_BYTES, tag_of
 
 ONE = encode_count(1)
+
+NONE = type(None)
+#: What an inbox row holds. Times were not checked when the first ones were written.
+_QUEUED: tuple[plain.Kinds, ...] = ((bytes, NONE), None, (int, float), (bytes, NONE), (int,))
+
+#: A row with a map of this name alone holds an untracked action for a worker's handler, and no input.
+UNTRACKED = "$untracked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +48,19 @@ class Queued:
     failures: int = 0
 
     @property
+    def untracked(self) -> Any:
+        """The untracked action, undecoded, that is delivered to a worker's handler; None if it is an input."""
+        return self.raw.get(UNTRACKED) if isinstance(self.raw, dict) else None
+
+    @property
+    def tag(self) -> str:
+        """The type of what it holds, as the code that wrote it named it."""
+        return tag_of(self.raw) if self.untracked is None else tag_of(self.untracked)
+
+    @property
     def request_id(self) -> Any:
         """The request id, or the row's versionstamp as a stand-in, which no other input has."""
-        return self.key[-12:] if self.packed_request is None else unpack(self.packed_request)[0]
+        return self.key[-12:] if self.packed_request is None else unpack_element(self.packed_request)
 
 
 class Inbox:
@@ -55,7 +73,7 @@ class Inbox:
         """Append an input to a lane; the row's key comes from the commit, so that of `queued` does not matter."""
         row = self._keys.inbox_row(lane, Versionstamp.incomplete(stamps.next_user_version()))
         more = [queued.failures] if queued.failures else []
-        value = msgpack.packb([queued.packed_request, queued.raw, queued.at, queued.packed_key, *more])
+        value = plain.to_bytes([queued.packed_request, queued.raw, queued.at, queued.packed_key, *more])
         staged.set_versionstamped_key(stamped_key(row), check_size(value, "the input", MAX_RECORD_BYTES))
         staged.add(self._keys.signal(lane), ONE)
 
@@ -66,6 +84,9 @@ class Inbox:
 
     @staticmethod
     def decode(key: bytes, value: bytes) -> Queued:
-        """What an inbox row holds."""
-        packed_request, raw, at, packed_key, *more = msgpack.unpackb(value, strict_map_key=False)
+        """What an inbox row holds; raises a CodecError that names it if that is something else."""
+        try:
+            packed_request, raw, at, packed_key, *more = plain.list_from_bytes(value, _QUEUED, optional=1)
+        except CodecError as error:
+            raise error.at("an input", key) from error
         return Queued(key, raw, at, packed_request, packed_key, *more)

@@ -42,7 +42,7 @@ from typing import Any
 
 from fdb.tuple import Versionstamp
 
-from phasm_fdb.errors import DatabaseError
+from phasm_fdb.errors import CodecError, DatabaseError, shown
 from phasm_fdb.keys import INCOMPLETE, VERSIONSTAMP_CODE, after_prefix, pack, pack_element, pack_incomplete, unpack
 
 STAMP_BYTES = 10
@@ -154,7 +154,7 @@ class Keyspace:
 
     def timer_of(self, timer_row: bytes) -> tuple[int, int]:
         """The lane of a timer and when it is due (milliseconds), from its row."""
-        lane, due, _ = unpack(timer_row[len(self.all_timers) :])
+        lane, due, _ = _elements(timer_row, self.all_timers, (int, int | float, Versionstamp))
         return lane, due
 
     def inbox_row(self, lane: int, stamp: Versionstamp) -> bytes:
@@ -210,7 +210,7 @@ class Keyspace:
 
     def lane_of(self, lease: bytes) -> int:
         """The lane that a lease row is about."""
-        return int(unpack(lease[len(self._leases) :])[0])
+        return int(_elements(lease, self._leases, (int,))[0])
 
     def worker(self, session: bytes) -> bytes:
         return self._workers + pack_element(session)
@@ -221,7 +221,7 @@ class Keyspace:
 
     def session_of(self, worker: bytes) -> bytes:
         """The session that a worker's row is about."""
-        return bytes(unpack(worker[len(self._workers) :])[0])
+        return bytes(_elements(worker, self._workers, (bytes,))[0])
 
     def slot(self, action_type: str, slot: int) -> bytes:
         return self._slots + pack_element(action_type) + pack_element(slot)
@@ -296,8 +296,16 @@ class Keyspace:
 
     def snapshot_of(self, row: bytes) -> tuple[int, bool]:
         """The version of a snapshot's row, and whether it is the one that says that the snapshot is complete."""
-        elements = unpack(row[len(self._snapshots) :])
-        return int(elements[0]), len(elements) == 1
+        complete = len(unpack(row[len(self._snapshots) :])) == 1
+        return int(_elements(row, self._snapshots, (int,) if complete else (int, int))[0]), complete
+
+
+def _elements(row: bytes, prefix: bytes, kinds: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The elements of a row's key behind a prefix; raises a CodecError unless they are of these types."""
+    elements = unpack(row[len(prefix) :])
+    if len(elements) != len(kinds) or not all(map(isinstance, elements, kinds)):
+        raise CodecError(f"the key {shown(row)} is none of a layer: its elements are {shown(elements)}")
+    return elements
 
 
 def _bucket(packed_request_id: bytes) -> bytes:
@@ -308,8 +316,16 @@ _BUCKETS = [pack_element(number) for number in range(HASH_BUCKETS)]
 
 
 def stamp_of(row: bytes) -> Versionstamp:
-    """The versionstamp that a row's key ends with."""
-    return Versionstamp(row[-12:-2], int.from_bytes(row[-2:], "big"))
+    """The versionstamp that a row's key ends with; raises a CodecError if it is too short to."""
+    return stamp_from(row[-12:-2], int.from_bytes(row[-2:], "big"))
+
+
+def stamp_from(commit: bytes, number: int) -> Versionstamp:
+    """The versionstamp of a commit (ten bytes) and a number within it; raises a CodecError if they make none."""
+    try:
+        return Versionstamp(commit, number)
+    except ValueError as error:
+        raise CodecError(f"{commit!r} and {number} are no versionstamp: {error}") from None
 
 
 def stamped_key(row: bytes) -> bytes:

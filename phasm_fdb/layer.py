@@ -34,7 +34,7 @@ from phasm_fdb.outbox import Outbox, StampsByTransaction, TransactionStamps
 from phasm_fdb.own_transaction import OwnTransaction
 from phasm_fdb.receipts import Applied, Receipt, Receipts
 from phasm_fdb.replay import Report, replay
-from phasm_fdb.submission import outcome, submit
+from phasm_fdb.submission import deliver, outcome, submit
 from phasm_fdb.sweeping import sweep
 from phasm_fdb.transition import Input, Machinery, transition, view_of
 from phasm_fdb.verification import Verifier
@@ -139,13 +139,17 @@ class Layer:
 
     # ------------------------------------------------------------------------------------------- inputs
 
-    def apply(self, db_or_tr: Any, payload: Any, request_id: Any = None) -> Applied:
+    def apply(self, db_or_tr: Any, payload: Any, request_id: Any = None, deliver: bool = False) -> Applied:
         """Apply an input, exactly once for each request id.
+
+        The untracked actions that it emits are the caller's to run, after the commit: `Applied.untracked`.
 
         Args:
             payload: a value of the machine's `Input`, bare or in `Normal`.
             request_id: any tuple-layer value that the caller repeats when it tries again. A repeated one applies
-                nothing and returns the first outcome, whatever the payload.
+                nothing and returns the first outcome, whatever the payload; its untracked actions are handed out once.
+            deliver: store the untracked actions, in the same transaction, for the handlers of a worker, which runs each
+                at most once; then `Applied.untracked` is empty.
 
         Raises:
             TransitionError: the machine refused; nothing was written, and the request id stays unused.
@@ -156,14 +160,14 @@ class Layer:
         token = self._token_bytes(16) if request_id is None else b""
         input = self._stamped(payload, now, token if request_id is None else request_id)
         if isinstance(input.payload, TrackedActionCompleted):
-            return self._complete(db_or_tr, input.payload, now)
+            return self._complete(db_or_tr, input.payload, now, deliver)
         self._machinery.definition.check_payload(input.payload)
         if request_id is not None:
             caller = self._token_bytes(CALLER_BYTES) if self._machinery.definition.emits_untracked else b""
             version = self._version(db_or_tr)
             receipt = self._machinery.receipts.for_request(request_id, now, version, caller)
-            return self._apply(db_or_tr, input, receipt, True)
-        return self._apply_once(db_or_tr, input, token)
+            return self._apply(db_or_tr, input, receipt, True, deliver)
+        return self._apply_once(db_or_tr, input, token, deliver)
 
     @staticmethod
     def _stamped(payload: Any, now: float, request_id: Any) -> Normal[Any]:
@@ -172,42 +176,47 @@ class Layer:
             return Normal(payload, int(now * 1000), request_id)
         return Normal(payload.payload, _time_of(payload, now), request_id)
 
-    def complete(self, db_or_tr: Any, id: Any, result: Any) -> Applied:
+    def complete(self, db_or_tr: Any, id: Any, result: Any, deliver: bool = False) -> Applied:
         """Feed the result of a tracked action back to the machine, and take the action out of the outbox.
+
+        Args:
+            deliver: as for `apply`.
 
         Raises:
             StaleCompletion: no action with this id is pending; nothing was changed.
             TransitionError: the machine refused; nothing was written, and the action stays pending.
             InputError: the result is not of a declared type.
         """
-        return self._complete(db_or_tr, TrackedActionCompleted(id, result), self._clock())
+        return self._complete(db_or_tr, TrackedActionCompleted(id, result), self._clock(), deliver)
 
-    def _complete(self, db_or_tr: Any, completed: TrackedActionCompleted[Any], now: float) -> Applied:
+    def _complete(self, db_or_tr: Any, completed: TrackedActionCompleted[Any], now: float, deliver: bool) -> Applied:
         self._machinery.definition.check_result(completed.result)
         pack_element(completed.id)
         input = TrackedActionCompleted(completed.id, completed.result, _time_of(completed, now))
-        return self._apply_once(db_or_tr, input, self._token_bytes(16))
+        return self._apply_once(db_or_tr, input, self._token_bytes(16), deliver)
 
-    def _apply_once(self, db_or_tr: Any, input: Input, token: bytes) -> Applied:
+    def _apply_once(self, db_or_tr: Any, input: Input, token: bytes, delivers: bool) -> Applied:
         """Apply an input that nobody will repeat: the receipt is for the retries of this call alone."""
         is_callers = is_transaction(db_or_tr)
         receipt = None if is_callers else self._machinery.receipts.for_own(token, self._versions.of(db_or_tr))
-        return self._apply(db_or_tr, input, receipt, False)
+        return self._apply(db_or_tr, input, receipt, False, delivers)
 
     def _version(self, db_or_tr: Any) -> int:
         """A version that a transaction reads at, or that a database was at lately."""
         return read_version(db_or_tr) if is_transaction(db_or_tr) else self._versions.of(db_or_tr)
 
-    def _apply(self, db_or_tr: Any, input: Input, receipt: Receipt | None, may_be_repeated: bool) -> Applied:
+    def _apply(
+        self, db_or_tr: Any, input: Input, receipt: Receipt | None, may_be_repeated: bool, delivers: bool
+    ) -> Applied:
         if receipt is None or is_transaction(db_or_tr):
             stamps = self._stamps.of(db_or_tr)
             tr = RememberingTransaction(db_or_tr, stamps.own_writes)
             applied = transition(self._machinery, tr, stamps, input, receipt, may_be_repeated)
             if not applied.repeated:
                 stamps.remember(applied.tracked)
-            return applied
+            return deliver(self._machinery, tr, stamps, applied, input.at) if delivers else applied
         cache = self._cache_of(db_or_tr) if self._cache_capacity else None
-        return OwnTransaction(self._machinery, input, receipt, may_be_repeated, cache).run(db_or_tr)
+        return OwnTransaction(self._machinery, input, receipt, may_be_repeated, cache, delivers).run(db_or_tr)
 
     def _cache_of(self, db: Any) -> Cache:
         """The cached values of this layer in a database."""

@@ -7,16 +7,16 @@ reading it makes transitions conflict with those and with nothing else.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
-import msgpack
-
+from phasm_fdb import plain
+from phasm_fdb.codec import Codec
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.definition import Definition
-from phasm_fdb.errors import KeyspaceError
+from phasm_fdb.errors import CodecError, KeyspaceError, shown
 from phasm_fdb.keyspace import Keyspace
 
 FORMAT = 1
+MOST_LANES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,10 @@ class Stored:
     migrating: int = 0
     cached: bool = False
     journal: bool = False
+
+
+#: Written whole: a row that other code wrote without what has its default is read as well.
+_STORED: Codec[Stored] = Codec(Stored, "the meta row")
 
 
 class Meta:
@@ -169,15 +173,21 @@ class Meta:
 
 
 def _encode(stored: Stored) -> bytes:
-    return bytes(msgpack.packb(asdict(stored)))
+    return plain.to_bytes(asdict(stored))
 
 
 def _decode(data: bytes) -> Stored | None:
     """The content of a meta row; None if it is not one."""
     try:
-        raw: Any = msgpack.unpackb(data)
-        if raw["format"] > FORMAT:  # only the format is known of what a newer version wrote
-            return Stored(raw["format"], str(raw.get("machine")), 0, 0)
-        return Stored(**{**raw, "large": tuple(raw["large"])})
-    except (ValueError, TypeError, KeyError):
+        raw = plain.from_bytes(data)
+    except CodecError:
         return None
+    if type(raw) is not dict or type(raw.get("format")) is not int:
+        return None
+    if raw["format"] > FORMAT:  # only the format is known of what a newer version wrote
+        return Stored(raw["format"], shown(raw.get("machine")), 0, 0)
+    try:
+        stored: Stored = _STORED.from_raw(raw)
+    except CodecError:
+        return None
+    return stored if 1 <= stored.lanes <= MOST_LANES else None

@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 import msgpack
 from fdb.tuple import Versionstamp
 
+from phasm_fdb import plain
 from phasm_fdb.actions import Later, Tracked, due_ms
 from phasm_fdb.codec import Codec
 from phasm_fdb.database.paging import PAGE_ROWS
@@ -29,11 +30,16 @@ from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.database.waiting import wait
 from phasm_fdb.errors import CodecError, DuplicateAction, InputError, StaleCompletion
 from phasm_fdb.keys import INCOMPLETE, check_size, is_incomplete, pack_element, pack_incomplete, versionstamp_offset
-from phasm_fdb.keyspace import STAMP_BYTES, Keyspace, stamp_of, stamp_value, stamped_key
+from phasm_fdb.keyspace import STAMP_BYTES, Keyspace, stamp_from, stamp_of, stamp_value, stamped_key
 from phasm_fdb.records import MAX_RECORD_BYTES, Progress, Record, encode_record
 
 MAX_USER_VERSION = 2**16
 ONE = encode_count(1)
+
+#: What an id row holds, and what the mark of a row that died in its own transaction does. A time may be a float: they
+#: were not always checked.
+_PLACE: tuple[plain.Kinds, ...] = ((int,), (int,), (bool,), (int, float, type(None)), (bool,), (bytes,))
+_MARK: tuple[plain.Kinds, ...] = ((int,), (int, float, type(None)))
 
 
 class TransactionStamps:
@@ -248,7 +254,7 @@ class Outbox:
             mark = self._keys.stillborn_row(Versionstamp.incomplete(number))
             staged.set_versionstamped_key(stamped_key(mark), msgpack.packb([lane, due]))
         else:
-            stamp = Versionstamp(location[:STAMP_BYTES], number)
+            stamp = stamp_from(location[:STAMP_BYTES], number)
             staged.clear(self._row(lane, pack_element(stamp), due))
             if due is None:
                 staged.clear(self._keys.progress_row(lane, stamp))
@@ -291,7 +297,7 @@ class Outbox:
         """Remove rows that were taken out in the transaction that wrote them, and their marks; returns how many."""
         marks = list(rows(tr, *self._keys.stillborn(), limit=limit))
         for mark, place in marks:
-            lane, due = msgpack.unpackb(place)
+            lane, due = plain.list_from_bytes(place, _MARK)
             tr.clear(self._row(lane, pack_element(stamp_of(mark)), due))
             tr.clear(mark)
         return len(marks)
@@ -383,21 +389,25 @@ class Outbox:
     def _timer(self, row: Row) -> Pending | None:
         """The action that a timer row holds; None if it holds an input."""
         key, value = row
-        record = Record.decode(value)
+        record = Record.decode(value, key)
         if record.is_input:
             return None
         # An action that waits for its next attempt was not emitted for later: it shows as it was emitted.
         lane, due = self._keys.timer_of(key)
-        return self._pending(lane, stamp_of(key), record, due if record.progress is None else None)
+        return self._pending(lane, key, record, due if record.progress is None else None)
 
     def decode(self, lane: int, row: Row) -> Pending:
         """What an outbox row holds."""
         key, value = row
-        return self._pending(lane, stamp_of(key), Record.decode(value), None)
+        return self._pending(lane, key, Record.decode(value, key), None)
 
-    def _pending(self, lane: int, stamp: Versionstamp, record: Record, due: int | None) -> Pending:
-        action = self._actions.from_raw(record.raw)
-        return Pending(lane, stamp, Tracked(record.id(stamp), action, record.ordering_key, at=due))
+    def _pending(self, lane: int, row: bytes, record: Record, due: int | None) -> Pending:
+        stamp = stamp_of(row)
+        try:
+            action = self._actions.from_raw(record.raw)
+            return Pending(lane, stamp, Tracked(record.id(stamp), action, record.ordering_key, at=due))
+        except CodecError as error:
+            raise error.at("a pending action", row) from error
 
 
 def lane_of(spread_by: bytes, lanes: int) -> int:
@@ -412,8 +422,8 @@ def encode_place(
 ) -> bytes:
     """What an id row says, as it is stored; see `place_of` and `is_for_later`."""
     if due is None and kept is None:
-        return msgpack.packb([lane, number, minted])  # type: ignore[no-any-return]
-    return msgpack.packb([lane, number, minted, due, is_input, *([] if kept is None else [kept])])  # type: ignore[no-any-return]
+        return plain.to_bytes([lane, number, minted])
+    return plain.to_bytes([lane, number, minted, due, is_input, *([] if kept is None else [kept])])
 
 
 def place_of(id_value: bytes) -> tuple[int, int, bool, int | None, bytes | None]:
@@ -422,8 +432,11 @@ def place_of(id_value: bytes) -> tuple[int, int, bool, int | None, bytes | None]
     Returns:
         The lane and the number of the action's row, whether the id is that row's versionstamp, when it is due, and
         under which versionstamp its result is kept, if the machine has failed on it.
+
+    Raises:
+        CodecError: it says something else.
     """
-    lane, number, minted, *more = msgpack.unpackb(id_value)
+    lane, number, minted, *more = plain.list_from_bytes(id_value, _PLACE, optional=3)
     if not more:
         return lane, number, minted, None, None
     return lane, number, minted, more[0], more[2] if len(more) > 2 else None
@@ -431,5 +444,5 @@ def place_of(id_value: bytes) -> tuple[int, int, bool, int | None, bytes | None]
 
 def is_for_later(id_value: bytes) -> bool:
     """Whether an id row says that it is an input for later that has the id; older code did not say so."""
-    _, _, _, *more = msgpack.unpackb(id_value)
+    _, _, _, *more = plain.list_from_bytes(id_value, _PLACE, optional=3)
     return len(more) >= 2 and bool(more[1])

@@ -10,6 +10,7 @@ from phasm_fdb.database.waiting import wait
 from phasm_fdb.errors import TransitionError
 from phasm_fdb.outbox import TransactionStamps
 from phasm_fdb.receipts import Applied, Receipt
+from phasm_fdb.submission import deliver
 from phasm_fdb.transition import Input, Machinery, transition
 
 #: Stands for the outcome of an attempt that ends in a TransitionError.
@@ -23,16 +24,24 @@ class OwnTransaction:
         receipt: where the outcome is recorded, the same for every attempt.
         may_be_repeated: the caller may have applied this input before, so the first attempt looks for its receipt.
         cache: the cached values of the layer in this database, if it has any.
+        delivers: the untracked actions go to the handlers of a worker, and not to the caller.
     """
 
     def __init__(
-        self, machinery: Machinery, input: Input, receipt: Receipt, may_be_repeated: bool, cache: Cache | None
+        self,
+        machinery: Machinery,
+        input: Input,
+        receipt: Receipt,
+        may_be_repeated: bool,
+        cache: Cache | None,
+        delivers: bool = False,
     ) -> None:
         self._machinery = machinery
         self._input = input
         self._receipt = receipt
         self._may_be_repeated = may_be_repeated
         self._cache = cache
+        self._delivers = delivers
         self._attempts = Attempts()
         self._versionstamp: Any = None
         self._reader: CachedReader | None = None
@@ -81,5 +90,7 @@ class OwnTransaction:
         self._stamps = stamps = TransactionStamps()
         repeated = self._may_be_repeated or self._attempts.maybe_committed
         applied = transition(self._machinery, tr, stamps, self._input, self._receipt, repeated, reader)
+        if self._delivers:
+            applied = deliver(self._machinery, tr, stamps, applied, self._input.at)
         self._versionstamp = tr.get_versionstamp() if stamps.used_by_machine and not applied.repeated else None
         return applied

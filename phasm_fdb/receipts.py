@@ -10,14 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import msgpack
-
+from phasm_fdb import plain
 from phasm_fdb.actions import Actions, Tracked, Untracked
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.versions import VERSIONS_PER_SECOND
 from phasm_fdb.definition import Definition
-from phasm_fdb.errors import InputFailed, InputRejected, OutcomeUnknown
-from phasm_fdb.keys import INCOMPLETE, check_size, is_incomplete, pack_element, unpack
+from phasm_fdb.errors import CodecError, InputFailed, InputRejected, OutcomeUnknown, shown
+from phasm_fdb.keys import INCOMPLETE, check_size, is_incomplete, pack_element, unpack_element
 from phasm_fdb.keyspace import STAMP_BYTES, Keyspace, stamp_value
 
 #: MessagePack never begins a value with this byte: behind it lies the versionstamp that completes the ids.
@@ -30,6 +29,12 @@ HOUR_SECONDS = 3600
 #: The layer's own receipts are swept age by age; an age has about an hour.
 VERSIONS_OF_AN_AGE = HOUR_SECONDS * VERSIONS_PER_SECOND
 OFFSET_BYTES = 4
+
+NONE = type(None)
+#: What the receipt of an applied input holds: the reply, the tracked and untracked actions, and who called.
+_OUTCOME: tuple[plain.Kinds, ...] = (None, (list,), (list,), (bytes,))
+#: What it holds of a tracked action: its id, what it is, its ordering key, and when it is due.
+_TRACKED: tuple[plain.Kinds, ...] = ((bytes,), None, (bytes, NONE), (int, float, NONE), (int, NONE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +123,14 @@ class Receipts:
         Raises:
             InputRejected, InputFailed: that was the outcome of a submitted input.
             OutcomeUnknown: there may have been a receipt of the layer's own, but it would be swept by now.
+            CodecError: the row holds something else.
         """
         data = staged.read(receipt.key)
         if data is not None and data != QUEUED:
-            return self._decode(data, receipt)
+            try:
+                return self._decode(data, receipt)
+            except CodecError as error:
+                raise error.at("the receipt of an input", receipt.key) from error
         if receipt.expiry is None and receipt.version < decode_age(staged.read(self._keys.own_receipts_swept)):
             raise OutcomeUnknown
         return None
@@ -136,7 +145,7 @@ class Receipts:
         One that failed lies in the dead letters: as long as it does, its receipt does not expire.
         """
         parts = [error.kind, error.reason] if isinstance(error, InputRejected) else [error.cause]
-        staged.set(receipt.key, REFUSED + msgpack.packb([part[:MAX_REASON] for part in parts]))
+        staged.set(receipt.key, REFUSED + plain.to_bytes([part[:MAX_REASON] for part in parts]))
         if isinstance(error, InputRejected):
             self.expire(staged, receipt)
 
@@ -175,28 +184,36 @@ class Receipts:
         outcome = [self._definition.replies.to_raw(reply), tracked, untracked]
         if untracked and caller:
             outcome.append(caller)
-        return msgpack.packb(outcome), is_stamped
+        return plain.to_bytes(outcome), is_stamped
 
     def _decode(self, data: bytes, receipt: Receipt) -> Applied:
         if data.startswith(REFUSED):
-            parts = msgpack.unpackb(data[len(REFUSED) :])
+            parts = _refusal(data)
             raise InputRejected(*parts) if len(parts) == 2 else InputFailed(*parts)
         versionstamp, data = split_stamp(data)
-        raw_reply, raw_tracked, raw_untracked, *caller = msgpack.unpackb(data, strict_map_key=False)
+        raw_reply, raw_tracked, raw_untracked, *caller = plain.list_from_bytes(data, _OUTCOME, optional=1)
         definition = self._definition
-        tracked = tuple(
-            Tracked(unpack(id)[0], definition.tracked.from_raw(raw), None if key is None else unpack(key)[0], *due)
-            for id, raw, key, *due in raw_tracked
-        )
+        tracked = tuple(map(self._decode_tracked, raw_tracked))
         is_callers = receipt.expiry is None or caller == [receipt.caller]
         untracked = tuple(Untracked(definition.untracked.from_raw(raw)) for raw in raw_untracked if is_callers)
         applied = Applied(definition.replies.from_raw(raw_reply), tracked, untracked, repeated=True)
         return applied if versionstamp is None else applied.completed(versionstamp)
 
+    def _decode_tracked(self, items: Any) -> Tracked[Any]:
+        plain.check_list(items, _TRACKED, optional=2)
+        packed_id, raw, packed_key, *due = items
+        key = None if packed_key is None else unpack_element(packed_key)
+        return Tracked(unpack_element(packed_id), self._definition.tracked.from_raw(raw), key, *due)
+
+
+def _refusal(data: bytes) -> list[str]:
+    """Why an input was refused: the kind and reason of a rejection, or the cause of a failure."""
+    return plain.list_from_bytes(data[len(REFUSED) :], [(str,)] * 2, optional=1)
+
 
 def is_failed(data: bytes | None) -> bool:
     """Whether a receipt says that its input lies in the dead letters."""
-    return data is not None and data.startswith(REFUSED) and len(msgpack.unpackb(data[len(REFUSED) :])) == 1
+    return data is not None and data.startswith(REFUSED) and len(_refusal(data)) == 1
 
 
 def is_open(data: bytes | None) -> bool:
@@ -209,11 +226,13 @@ def actions_of(data: bytes) -> list[bytes]:
     if data.startswith((QUEUED, REFUSED)):
         return []
     versionstamp, data = split_stamp(data)
-    _, raw_tracked, *_ = msgpack.unpackb(data, strict_map_key=False)
+    _, raw_tracked, *_ = plain.list_from_bytes(data, _OUTCOME, optional=1)
+    for items in raw_tracked:
+        plain.check_list(items, _TRACKED, optional=2)
     ids = [packed for packed, *_ in raw_tracked]
     if versionstamp is None:
         return ids
-    return [pack_element(Tracked(unpack(packed)[0], None).completed(versionstamp).id) for packed in ids]
+    return [pack_element(Tracked(unpack_element(packed), None).completed(versionstamp).id) for packed in ids]
 
 
 def split_stamp(data: bytes) -> tuple[bytes | None, bytes]:
@@ -239,7 +258,10 @@ def encode_age(age: int) -> bytes:
 
 def decode_age(data: bytes | None) -> int:
     """The age that such a row holds; 0 if it is not there."""
-    return 0 if data is None else int(unpack(data)[0])
+    age = 0 if data is None else unpack_element(data)
+    if type(age) is not int:
+        raise CodecError(f"{shown(age)} is stored where the age of receipts belongs")
+    return age
 
 
 def _due(tracked: Tracked[Any]) -> tuple[()] | tuple[float | None, int | None]:

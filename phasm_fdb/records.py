@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import msgpack
 from fdb.tuple import Versionstamp
 
+from phasm_fdb import plain
 from phasm_fdb.converter import TAG
-from phasm_fdb.keys import pack_element, unpack
+from phasm_fdb.errors import CodecError
+from phasm_fdb.keys import pack_element, unpack_element
 
 #: The most that a row of pending work takes, so that it still fits in one when its progress or its cause of death is
 #: added (2,000 characters, in UTF-8).
 MAX_RECORD_BYTES = 90_000
+
+NONE = type(None)
+_PROGRESS: tuple[plain.Kinds, ...] = ((int,), (bool,), (int,), (int,), (str,), (bytes,), None, (int,))
+_RECORD: tuple[plain.Kinds, ...] = ((bytes, NONE), None, (bytes, NONE), (bool,), (list, NONE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +50,15 @@ class Progress:
         return [*raw, self.failures] if self.failures else raw
 
     def encode(self) -> bytes:
-        return bytes(msgpack.packb(self.raw()))
+        return plain.to_bytes(self.raw())
 
     @classmethod
-    def decode(cls, data: bytes) -> Progress:
-        return cls(*msgpack.unpackb(data, strict_map_key=False))
+    def decode(cls, data: bytes, row: bytes = b"") -> Progress:
+        """What the row `row` holds; raises a CodecError that names it if that is something else."""
+        try:
+            return cls(*plain.list_from_bytes(data, _PROGRESS, optional=1))
+        except CodecError as error:
+            raise error.at("the progress of an action", row) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +83,20 @@ class Record:
         return encode_record(self.packed_id, self.raw, self.packed_key, self.is_input, self.progress)
 
     @classmethod
-    def decode(cls, data: bytes) -> Record:
-        packed_id, raw, packed_key, *more = msgpack.unpackb(data, strict_map_key=False)
-        if not more:
-            return cls(packed_id, raw, packed_key)
-        is_input, progress = more
+    def decode(cls, data: bytes, row: bytes = b"") -> Record:
+        """What the row `row` holds; raises a CodecError that names it if that is something else."""
+        try:
+            packed_id, raw, packed_key, *more = plain.list_from_bytes(data, _RECORD, optional=2)
+            is_input, progress = more or (False, None)
+            if progress is not None:
+                plain.check_list(progress, _PROGRESS, optional=1)
+        except CodecError as error:
+            raise error.at("an action or input", row) from error
         return cls(packed_id, raw, packed_key, is_input, None if progress is None else Progress(*progress))
 
     def id(self, stamp: Versionstamp) -> Any:
         """The action's id, given the stamp of its row."""
-        return stamp if self.packed_id is None else unpack(self.packed_id)[0]
+        return stamp if self.packed_id is None else unpack_element(self.packed_id)
 
     def packed(self, stamp: Versionstamp) -> bytes:
         """The action's id as the tuple layer packs it, given the stamp of its row."""
@@ -91,7 +104,7 @@ class Record:
 
     @property
     def ordering_key(self) -> Any:
-        return None if self.packed_key is None else unpack(self.packed_key)[0]
+        return None if self.packed_key is None else unpack_element(self.packed_key)
 
 
 def encode_record(
@@ -101,7 +114,7 @@ def encode_record(
     record = [packed_id, raw, packed_key]
     if is_input or progress is not None:
         record += [is_input, None if progress is None else progress.raw()]
-    return msgpack.packb(record)  # type: ignore[no-any-return]
+    return plain.to_bytes(record)
 
 
 def tag_of(raw: Any) -> str:

@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 from operator import itemgetter
 from typing import NoReturn
 
+from phasm_fdb.codec import writing_format
 from phasm_fdb.database.ranges import Row
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.deciding import Input, decide
 from phasm_fdb.describing import decoded, differences, outcome_lines, row_text
 from phasm_fdb.effects import Effects, Outcome, Refusal, effects_of
-from phasm_fdb.errors import CodecError, DamagedHistory, ReplayError, TransitionError
+from phasm_fdb.errors import CodecError, DamagedHistory, ReplayError, TransitionError, message_of
 from phasm_fdb.journal.entry import Entry, weight
 from phasm_fdb.journal.history import History
 from phasm_fdb.journal.journal import SUM_MASK
@@ -93,7 +94,7 @@ class Failure:
     error: Exception
 
     def lines(self) -> list[str]:
-        return [f"failed: {type(self.error).__name__}: {self.error}"]
+        return [f"failed: {type(self.error).__name__}: {message_of(self.error)}"]
 
 
 def replay(machinery: Machinery, history: History, other: Machinery | None = None) -> Report:
@@ -176,7 +177,7 @@ class _Replay:
     def _decoded(self, stamp: bytes, data: bytes) -> Entry:
         try:
             entry = Entry.decode(data)
-            if entry.number != int.from_bytes(stamp[STAMP_BYTES:], "big"):
+            if entry.number != int.from_bytes(stamp[STAMP_BYTES:], "big") or len(stamp) != STAMP_BYTES + 2:
                 raise DamagedHistory("a journal entry is not where it was written: its key has been changed")
         except DamagedHistory as damage:
             self._stop(Difference(f"entry {self._entries}, versionstamp {stamp.hex()}", "", (), (str(damage),)))
@@ -243,8 +244,9 @@ def _decided(machinery: Machinery, staged: Staged, large: set[str], entry: Entry
     definition, keyspace = machinery.definition, machinery.keyspace
     try:
         input: Input = entry.input(definition)
-        reply, actions = decide(definition, keyspace, staged, large, TransactionStamps(entry.number + 1), input)
-        return effects_of(definition, keyspace, staged, reply, actions)
+        with writing_format(entry.format):
+            reply, actions = decide(definition, keyspace, staged, large, TransactionStamps(entry.number + 1), input)
+            return effects_of(definition, keyspace, staged, reply, actions)
     except TransitionError as rejection:
         return Refusal.of(rejection)
     except Exception as error:

@@ -15,13 +15,16 @@ from typing import Any
 
 import msgpack
 
+from phasm_fdb import plain
 from phasm_fdb.database.ranges import Row, rows
 from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.database.transactional import run
+from phasm_fdb.errors import CodecError, shown
 from phasm_fdb.inbox import Inbox
 from phasm_fdb.keys import unpack
 from phasm_fdb.keyspace import stamp_of
-from phasm_fdb.outbox import lane_of
+from phasm_fdb.meta import MOST_LANES
+from phasm_fdb.outbox import lane_of, place_of
 from phasm_fdb.records import Record
 from phasm_fdb.transition import Machinery
 
@@ -45,7 +48,12 @@ def request(machinery: Machinery, tr: Any, lanes: int) -> bool:
 def wish(machinery: Machinery, tr: Any) -> int | None:
     """How many lanes the layer is to have; None if it is not being resized."""
     data = Staged(tr).read(machinery.keyspace.resize)
-    return None if data is None else int(msgpack.unpackb(data))
+    if data is None:
+        return None
+    lanes = plain.from_bytes(data)
+    if type(lanes) is not int or not 1 <= lanes <= MOST_LANES:
+        raise CodecError(f"{shown(lanes)} is no number of lanes").at("a wish", machinery.keyspace.resize)
+    return lanes
 
 
 def carry_out(machinery: Machinery, db: Any) -> bool:
@@ -113,7 +121,7 @@ def _move_batch(
 def _move_action(machinery: Machinery, tr: Any, lane: int, lanes: int, row: Row) -> None:
     key, value = row
     keys, stamp = machinery.keyspace, stamp_of(key)
-    record = Record.decode(value)
+    record = Record.decode(value, key)
     target = _lane(record, value, lanes)
     if target == lane:
         return
@@ -129,7 +137,7 @@ def _move_action(machinery: Machinery, tr: Any, lane: int, lanes: int, row: Row)
 
 def _move_timer(machinery: Machinery, tr: Any, lane: int, lanes: int, row: Row) -> None:
     key, value = row
-    record = Record.decode(value)
+    record = Record.decode(value, key)
     target = _lane(record, value, lanes)
     if target == lane:
         return
@@ -157,5 +165,6 @@ def _move_place(machinery: Machinery, tr: Any, packed_id: bytes, lane: int) -> N
     id_row = machinery.keyspace.id_row(packed_id)
     place = Staged(tr).read(id_row)
     if place is not None:  # None: the row died in the transaction that wrote it, and is only not swept yet
-        _, *rest = msgpack.unpackb(place)
-        tr.set(id_row, msgpack.packb([lane, *rest]))
+        place_of(place)
+        _, *rest = plain.from_bytes(place)
+        tr.set(id_row, plain.to_bytes([lane, *rest]))

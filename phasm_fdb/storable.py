@@ -12,7 +12,7 @@ from uuid import UUID
 
 from fdb.tuple import Versionstamp
 
-from phasm_fdb.errors import MachineDefinitionError
+from phasm_fdb.errors import MachineDefinitionError, shown
 
 #: The types whose values MessagePack keeps as they are.
 PLAIN = (bool, int, float, str, bytes)
@@ -33,16 +33,22 @@ def refuse_unstorable(type_: Any, above: frozenset[Any] = frozenset()) -> None:
             f"{name_of(type_)} has no order of its own, so processes would store it differently; "
             "use a tuple or list, or a Map in the state"
         )
-    if type_ in (Any, None, type(None), UUID, Versionstamp, *PLAIN) or origin is typing.Literal:
+    if type_ in (Any, None, type(None), UUID, Versionstamp, *PLAIN):
         return
-    if is_enum(type_):
-        _refuse_enum(type_)
+    if origin is typing.Literal:
+        for value in arguments:
+            _refuse_constant(value, (int, str, bytes, bool, type(None)), f"{type_} holds")
+    elif is_enum(type_):
+        for member in type_:
+            _refuse_constant(member.value, (int, str), f"{member} has the value")
     elif isinstance(type_, typing.NewType):
         refuse_unstorable(type_.__supertype__, above)
     elif origin in (list, tuple, dict, *UNIONS):
         for argument in arguments:
             if argument is not Ellipsis:
                 refuse_unstorable(argument, above)
+        if origin is dict:
+            _refuse_dict_key(arguments[0])
         if origin in UNIONS:
             _refuse_union(type_)
     elif is_dataclass(type_):
@@ -55,10 +61,30 @@ def refuse_unstorable(type_: Any, above: frozenset[Any] = frozenset()) -> None:
         )
 
 
-def _refuse_enum(type_: Any) -> None:
-    for member in type_:
-        if type(member.value) not in (int, str):
-            raise MachineDefinitionError(f"{member} has the value {member.value!r}; stored enums have an int or str")
+def _refuse_constant(value: Any, kinds: tuple[type, ...], what: str) -> None:
+    """Refuse a value of an enum or a Literal that is not stored as it is."""
+    if type(value) not in kinds:
+        names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
+        raise MachineDefinitionError(f"{what} {shown(value)}, which is not stored as it is: use {names}")
+    if type(value) is int and not -(2**63) <= value < 2**64:
+        raise MachineDefinitionError(f"{what} {shown(value)}, which does not fit in 64 bits")
+    if type(value) is str and value != value.encode("utf-8", "replace").decode():
+        raise MachineDefinitionError(f"{what} {shown(value)}, which has no UTF-8 form")
+
+
+def _refuse_dict_key(type_: Any) -> None:
+    """Refuse a type for the keys of a dict whose stored form is no key of a dict: a list, or a map of fields."""
+    if isinstance(type_, typing.NewType):
+        return _refuse_dict_key(type_.__supertype__)
+    if typing.get_origin(type_) in UNIONS:
+        for argument in typing.get_args(type_):
+            _refuse_dict_key(argument)
+    elif is_dataclass(type_) or typing.get_origin(type_) in (list, tuple, dict):
+        raise MachineDefinitionError(
+            f"{name_of(type_)} cannot be the key of a stored dict: use int, str, bytes, an enum or a UUID, or a Map in "
+            "the state, whose keys may be tuples and dataclasses"
+        )
+    return None
 
 
 def _refuse_fields(type_: Any, above: frozenset[Any]) -> None:
@@ -113,6 +139,44 @@ def is_frozen(type_: Any, above: frozenset[Any] = frozenset()) -> bool:
     if not is_dataclass(type_) or not type_.__dataclass_params__.frozen:
         return False
     return type_ in above or all(is_frozen(one, above | {type_}) for one in field_types(type_).values())
+
+
+def is_kept(type_: Any) -> bool:
+    """Whether each value of the type is what comes back when it is stored and read, and nobody can change it.
+
+    Not so a float: an int is taken for it, and comes back as a float.
+    """
+    return is_frozen(type_) and float not in types_within(type_)
+
+
+def may_nest(type_: Any) -> bool:
+    """Whether values of the type may lie in each other without end: it holds anything, or a part that holds itself."""
+    within = types_within(type_)
+    return Any in within or any(is_dataclass(one) and one in types_within(*_parts(one)) for one in within)
+
+
+@functools.cache
+def types_within(*types_: Any) -> frozenset[Any]:
+    """The types themselves, and every type of what a value of theirs may hold."""
+    found: set[Any] = set()
+    waiting = list(types_)
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += _parts(one)
+    return frozenset(found)
+
+
+def _parts(type_: Any) -> tuple[Any, ...]:
+    """The types of what a value of the type holds."""
+    if isinstance(type_, typing.NewType):
+        return (type_.__supertype__,)
+    if is_dataclass(type_):
+        return tuple(field_types(type_).values())
+    if typing.get_origin(type_) is typing.Literal:
+        return ()
+    return tuple(argument for argument in typing.get_args(type_) if argument is not Ellipsis)
 
 
 @functools.cache

@@ -10,11 +10,13 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import msgpack
+
 from phasm_fdb.database.aio import run as run_in_loop
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import run
 from phasm_fdb.database.watching import changed
-from phasm_fdb.inbox import Queued
+from phasm_fdb.inbox import UNTRACKED, Queued
 from phasm_fdb.keys import pack_element
 from phasm_fdb.machine import Normal
 from phasm_fdb.outbox import TransactionStamps, lane_of
@@ -40,6 +42,26 @@ def submit(machinery: Machinery, tr: Any, stamps: TransactionStamps, input: Norm
     machinery.inbox.put(staged, stamps, lane, Queued(b"", raw, input.at, packed_request, packed_key))
     machinery.receipts.mark_queued(staged, receipt)
     staged.flush(tr)
+
+
+def deliver(machinery: Machinery, tr: Any, stamps: TransactionStamps, applied: Applied, at: int | None) -> Applied:
+    """Queue the untracked actions of an input for the handlers of a worker, in the transaction that emits them.
+
+    Args:
+        at: when the input came, in milliseconds since the epoch.
+
+    Returns:
+        The outcome without them.
+    """
+    if applied.untracked and not applied.repeated:
+        staged = Staged(tr)
+        lanes = machinery.meta.load(staged).lanes
+        for one in applied.untracked:
+            raw = {UNTRACKED: machinery.definition.untracked.to_raw(one.action)}
+            lane = lane_of(msgpack.packb(raw), lanes)
+            machinery.inbox.put(staged, stamps, lane, Queued(b"", raw, at or 0, None, None))
+        staged.flush(tr)
+    return replace(applied, untracked=())
 
 
 async def outcome(machinery: Machinery, db: Any, request_id: Any, timeout: float | None) -> Applied:

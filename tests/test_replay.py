@@ -456,7 +456,7 @@ class Narrow(Wallet):
 
 
 @pytest.mark.parametrize(
-    ("machine", "found"), [(Failing, "failed: KeyError: 'a bug'"), (Narrow, "failed: CodecError: Input of Narrow")]
+    ("machine", "found"), [(Failing, "failed: KeyError: 'a bug'"), (Narrow, "failed: NewerValue: Input of Narrow")]
 )
 def test_code_that_fails_on_an_input_or_cannot_read_it_differs(
     db: Any, wallets: Layer, machine: type[Wallet], found: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from typing import Annotated, Any
 
@@ -31,9 +32,10 @@ def command(
     ] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error")] = "info",
 ) -> None:
-    """Run a worker. SIGTERM or Ctrl-C lets it finish what it runs and give its lanes back; a second one ends it.
+    """Run a worker. SIGTERM or Ctrl-C lets it finish what it runs and give its lanes back; a second ends it at once.
 
-    Exit status: 0 stopped, 2 it cannot run (wrong usage, a newer schema, another machine's keyspace).
+    Exit status: 0 stopped, 2 it cannot run (wrong usage, a newer schema, another machine's keyspace). After a second
+    signal it is that of a process which the signal has ended.
     """
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     given = {"concurrency": concurrency, "lease_seconds": lease_seconds}
@@ -45,30 +47,33 @@ def command(
 
 
 async def _run(worker: Worker) -> None:
-    """Run until a signal comes, then drain; a second signal cuts that short."""
+    """Run until a signal comes, then drain; a second signal ends the process, whatever is going on in it."""
     loop = asyncio.get_running_loop()
-    task = loop.create_task(worker.run())
-    stopping = False
+    is_stopping = False
 
-    def stop() -> None:
-        nonlocal stopping
-        if stopping:
-            task.cancel()
-        stopping = True
-        worker.stop()
+    def on_signal(number: int, _frame: Any) -> None:
+        nonlocal is_stopping
+        if is_stopping:
+            _end(worker.name, number)
+        is_stopping = True
+        loop.call_soon_threadsafe(worker.stop)
 
-    for number in SIGNALS:
-        loop.add_signal_handler(number, stop)
+    # Not `loop.add_signal_handler`: a handler that blocks the loop would keep the signals from being heard.
+    before = {number: signal.signal(number, on_signal) for number in SIGNALS}
     typer.echo(f"{worker.name} runs; SIGTERM or Ctrl-C stops it", err=True)
     try:
-        await task
-    except asyncio.CancelledError:
-        typer.echo(f"{worker.name} was cut short: others take its lanes after the lease time", err=True)
-        return
+        await worker.run()
     finally:
-        for number in SIGNALS:
-            loop.remove_signal_handler(number)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     typer.echo(f"{worker.name} stopped: {_summary(worker.counts)}", err=True)
+
+
+def _end(name: str, number: int) -> None:
+    """End this process by a signal: no handler, thread or exit hook can hold it up, and nothing is lost by it."""
+    os.write(2, f"{name} was cut short: others take its lanes after the lease time\n".encode())
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def _summary(counts: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ PART_BYTES = 90_000
 
 #: MessagePack never begins a value with this byte.
 MARKER = 0xC1
+MARKERS = bytes([MARKER])
 #: The row of a part has so many bytes behind those of the value's own row.
 PART_NUMBER_BYTES = 3
 
@@ -41,11 +42,24 @@ class Cells:
         self._name = name
 
     def decode(self, space: Space, key: bytes, data: bytes) -> Any:
-        """The value that the row `key` holds as `data`, with its parts fetched if it has them."""
-        if data[0] == MARKER:
-            begin, end = _parts(space, key)
-            data = b"".join(part for _, part in space.staged.rows(begin, end))
-        return self._codec.decode(data)
+        """The value that the row `key` holds as `data`, with its parts fetched if it has them.
+
+        Raises:
+            CodecError: that is no value of the field; names the row.
+        """
+        try:
+            if data.startswith(MARKERS):
+                data = self._joined(space, key, data)
+            return self._codec.decode(data)
+        except CodecError as error:
+            raise error.at("the value", key) from error
+
+    def _joined(self, space: Space, key: bytes, marker: bytes) -> bytes:
+        """The parts of a large value together."""
+        parts = [part for _, part in space.staged.rows(*_parts(space, key))]
+        if len(marker) != 3 or len(parts) != int.from_bytes(marker[1:], "big"):
+            raise CodecError(f"{self._where}: {len(parts)} parts are there of a large value with the marker {marker!r}")
+        return b"".join(parts)
 
     def encode(self, key: bytes, value: Any) -> bytes:
         """The bytes of a value for the row `key`; raises a CodecError if either does not fit."""
@@ -84,7 +98,7 @@ class Cells:
         """Remove the parts of the value that is about to be replaced, if it can have any."""
         if self._name in space.large:
             known, old = space.staged.known(key)
-            if not known or (old is not None and old[0] == MARKER):
+            if not known or (old is not None and old.startswith(MARKERS)):
                 space.staged.clear_range(*_parts(space, key))
 
     def _split(self, space: Space, key: bytes, data: bytes, offset: int | None) -> bytes:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, overload
 
 from phasm_fdb.database.staged import decode_count, encode_count
-from phasm_fdb.errors import CodecError
+from phasm_fdb.errors import CodecError, shown
 from phasm_fdb.fields.field import Accessor, Field
 
 if TYPE_CHECKING:
     from phasm_fdb.state import State
 
 LIMIT = 2**63
+COUNT_BYTES = 8
 
 
 class CounterAccessor(Accessor):
@@ -20,8 +21,11 @@ class CounterAccessor(Accessor):
     __slots__ = ()
 
     def get(self) -> int:
-        """The number; 0 at first."""
-        return decode_count(self._staged.read(self._prefix))
+        """The number; 0 at first. Raises a CodecError if something else is stored there."""
+        data = self._staged.read(self._prefix)
+        if data is not None and len(data) != COUNT_BYTES:
+            raise CodecError(f"{self._field.where}: {shown(data)} is no 64-bit number").at("the value", self._prefix)
+        return decode_count(data)
 
     def take(self) -> int:
         """Add 1 and return the new number: 1, 2, 3, ... The simplest id.
@@ -47,7 +51,7 @@ class CounterAccessor(Accessor):
 
     def _check(self, number: int) -> None:
         if type(number) is not int or not -LIMIT <= number < LIMIT:
-            raise CodecError(f"{self._field.where}: {number!r} is not a 64-bit int")
+            raise CodecError(f"{self._field.where}: {shown(number)} is not a 64-bit int")
 
 
 class Counter(Field):

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from fdb.tuple import Versionstamp
 
 from phasm_fdb.codec import Codec
+from phasm_fdb.errors import CodecError
 from phasm_fdb.fields.cells import put
 from phasm_fdb.fields.field import Accessor, Field
-from phasm_fdb.keys import check_size, pack_element, unpack
+from phasm_fdb.keys import check_size, pack_element, unpack_element
 
 if TYPE_CHECKING:
     from phasm_fdb.state import State
@@ -45,8 +46,12 @@ class LogAccessor(Accessor, Generic[V]):
         """
         begin = self._prefix + (b"" if after is None else pack_element(after) + b"\0")
         for key, data in self._staged.rows(begin, self._prefix + b"\xff", limit, reverse):
-            (stamp,) = unpack(key[len(self._prefix) :])
-            yield stamp, self._field.codec.decode(data)
+            try:
+                stamp = unpack_element(key[len(self._prefix) :])
+                value = self._field.codec.decode(data)
+            except CodecError as error:
+                raise error.at("the entry", key) from error
+            yield stamp, value
 
     def __iter__(self) -> Iterator[V]:
         """The entries in commit order."""

@@ -5,18 +5,23 @@ from __future__ import annotations
 import zlib
 from typing import Any, Literal, NamedTuple
 
-import msgpack
-
+from phasm_fdb import codec, plain
 from phasm_fdb.deciding import Input
 from phasm_fdb.definition import Definition
 from phasm_fdb.effects import Effects, Outcome
-from phasm_fdb.errors import CodecError, DamagedHistory
-from phasm_fdb.keys import pack_element, unpack
+from phasm_fdb.errors import CodecError, DamagedHistory, ReplayError, shown
+from phasm_fdb.keys import pack_element, unpack_element
 from phasm_fdb.machine import Normal, TrackedActionCompleted
 
 Kind = Literal["input", "completion", "on", "migrated"]
 
 CHECKSUM_BYTES = 4
+
+NONE = type(None)
+#: What the record of an input holds. Times were not checked when the first ones were written.
+_INPUT: tuple[plain.Kinds, ...] = ((int, float, NONE), (bytes,), None, (bool,), (list,), (int,))
+#: What any other record holds.
+_MARK: tuple[plain.Kinds, ...] = ((int,), (bool,), (int,))
 
 
 class Entry(NamedTuple):
@@ -34,6 +39,7 @@ class Entry(NamedTuple):
         schema: of the state, for "on"; the one that it was migrated from, for "migrated".
         empty: for "on": there was no state then, so that a replay can begin here.
         before: for "on": the sum of all entries before this one.
+        format: in which format (`phasm_fdb.codec.FORMAT`) the values are that the summary is of.
     """
 
     kind: Kind
@@ -46,6 +52,7 @@ class Entry(NamedTuple):
     schema: int = 0
     empty: bool = False
     before: int = 0
+    format: int = codec.FORMAT
 
     @classmethod
     def of(cls, number: int, input: Input, raw: Any, outcome: Outcome) -> Entry:
@@ -57,34 +64,53 @@ class Entry(NamedTuple):
 
     def input(self, definition: Definition) -> Input:
         """The input again, exactly as the machine got it; raises a CodecError if the machine knows no such type."""
-        id = unpack(self.packed_id)[0]
+        id = unpack_element(self.packed_id)
         if self.kind == "completion":
             return TrackedActionCompleted(id, definition.results.from_raw(self.raw), self.at)
         return Normal(definition.inputs.from_raw(self.raw), self.at, id)
 
     def encode(self) -> bytes:
-        """Its bytes, which begin with their checksum; raises a CodecError if the input cannot be encoded."""
+        """Its bytes, which begin with their checksum."""
         fields: tuple[Any, ...]
         if self.kind in ("input", "completion"):
-            fields = self[:7]  # up to the summary
+            fields = (*self[:7], self.format)  # up to the summary
         else:
             fields = (self.kind, self.number, self.schema, self.empty, self.before)
-        try:
-            data = bytes(msgpack.packb(fields))
-        except (ValueError, OverflowError) as error:  # a UnicodeEncodeError is a ValueError
-            raise CodecError(f"the input {self.raw!r} cannot be written to the journal: {error}") from error
+        data = plain.to_bytes(fields)
         return zlib.crc32(data).to_bytes(CHECKSUM_BYTES, "big") + data
 
     @classmethod
     def decode(cls, data: bytes) -> Entry:
-        """The entry of these bytes; raises DamagedHistory if they are not as they were written."""
+        """The entry of these bytes.
+
+        Raises:
+            DamagedHistory: they are not as they were written.
+            ReplayError: newer code wrote them.
+        """
         checksum, body = data[:CHECKSUM_BYTES], data[CHECKSUM_BYTES:]
         if zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big") != checksum:
             raise DamagedHistory("a journal entry is not as it was written: its checksum is wrong")
-        kind, number, *fields = msgpack.unpackb(body, strict_map_key=False)
+        try:
+            return cls._of_items(plain.from_bytes(body))
+        except CodecError as error:
+            raise DamagedHistory(f"a journal entry is not one of ours: {error}") from error
+
+    @classmethod
+    def _of_items(cls, items: Any) -> Entry:
+        if type(items) is not list or len(items) < 2 or type(items[1]) is not int:
+            raise CodecError(f"{shown(items)} is no list that begins with a kind and a number")
+        kind, number, *fields = items
         if kind in ("input", "completion"):
-            at, packed_id, raw, applied, summary = fields
-            return cls(kind, number, at, packed_id, raw, applied, tuple(summary))
+            plain.check_list(fields, _INPUT, optional=1)
+            at, packed_id, raw, applied, summary, *format = fields
+            plain.check_list(summary, [(bytes,)] * 3 if applied else [(str,)] * 2)
+            entry = cls(kind, number, at, packed_id, raw, applied, tuple(summary), format=format[0] if format else 1)
+            if entry.format > codec.FORMAT:
+                raise ReplayError(f"a journal entry has format {entry.format}, of newer code: upgrade this one")
+            return entry
+        if kind not in ("on", "migrated"):
+            raise CodecError(f"there is no kind {shown(kind)} of entries")
+        plain.check_list(fields, _MARK)
         schema, empty, before = fields
         return cls(kind, number, schema=schema, empty=empty, before=before)
 

@@ -13,7 +13,7 @@ from phasm_fdb.journal import snapshot
 from phasm_fdb.journal.entry import Entry
 from phasm_fdb.journal.frames import FrameReader, FrameWriter
 from phasm_fdb.journal.reading import Recorded, entries
-from phasm_fdb.journal.state_copy import StateCopy, batches, copy_state, read_rows, read_state, write_rows, write_state
+from phasm_fdb.journal.state_copy import StateCopy, batches, copy_of, copy_state, read_state, write_rows, write_state
 from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.meta import Meta
 
@@ -113,12 +113,11 @@ def history_of(path: str | Path) -> History:
     frames = FrameReader(chunks_of(path), str(path))
 
     def end() -> StateCopy:
-        for (header,) in frames.take("state"):
-            return StateCopy.of(header, read_rows(frames))
+        for header in frames.take("state"):
+            return copy_of(frames, header)
         raise ReplayError(f"{path} is a snapshot, and not a history: it has no journal entries to replay")
 
-    recorded = ((stamp, data) for (batch,) in frames.take("entries") for stamp, data in batch)
-    return History(read_state(frames), recorded, end)
+    return History(read_state(frames), frames.take_pairs("entries"), end)
 
 
 def chunks_of(path: str | Path) -> Iterator[bytes]:

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import msgpack
-
+from phasm_fdb import plain
 from phasm_fdb.database.paging import PagedReader
 from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.transactional import run
+from phasm_fdb.errors import CodecError
 from phasm_fdb.journal.frames import FrameWriter
 from phasm_fdb.journal.state_copy import StateCopy, write_state
 from phasm_fdb.keyspace import Keyspace
@@ -47,7 +47,7 @@ def take(keyspace: Keyspace, db: Any, copy: StateCopy, at: int) -> Snapshot:
     write_state(frames, copy)
     frames.end()
     parts.finish()
-    content = msgpack.packb([parts.count, parts.size, at])
+    content = plain.to_bytes([parts.count, parts.size, at])
     run(db, lambda tr: tr.set(keyspace.snapshot(copy.version), content))
     return Snapshot(copy.version, at, parts.size)
 
@@ -87,7 +87,11 @@ class _Parts:
 def snapshots(keyspace: Keyspace, db: Any) -> list[Snapshot]:
     """The snapshots in the database, the oldest first."""
     found = run(db, lambda tr: list(first_rows(keyspace, tr)))
-    return [Snapshot(version, *_content(value)) for version, complete, value in found if complete]
+    return [
+        Snapshot(version, *_content(keyspace.snapshot(version), value))
+        for version, complete, value in found
+        if complete
+    ]
 
 
 def first_rows(keyspace: Keyspace, tr: Any) -> Iterator[tuple[int, bool, bytes]]:
@@ -114,6 +118,9 @@ def drop(keyspace: Keyspace, tr: Any, version: int) -> None:
     tr.clear_range(begin, begin + b"\xff")
 
 
-def _content(value: bytes) -> tuple[int, int]:
-    _, size, at = msgpack.unpackb(value)
+def _content(row: bytes, value: bytes) -> tuple[int, int]:
+    try:
+        _, size, at = plain.list_from_bytes(value, [(int,)] * 3)
+    except CodecError as error:
+        raise error.at("a snapshot", row) from error
     return at, size

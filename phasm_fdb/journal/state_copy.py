@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from phasm_fdb import plain
 from phasm_fdb.database.ranges import Row
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import run
-from phasm_fdb.errors import DamagedHistory, KeyspaceError, ReplayError
+from phasm_fdb.errors import CodecError, KeyspaceError, ReplayError
 from phasm_fdb.journal.frames import FORMAT, MAGIC, FrameReader, FrameWriter
 from phasm_fdb.journal.journal import read_sum
 from phasm_fdb.journal.reading import read_version, rows_at
@@ -51,8 +52,13 @@ class StateCopy:
 
     @classmethod
     def of(cls, header: dict[str, Any], rows: Iterable[Row]) -> StateCopy:
-        """The copy of which `header` gave this."""
-        return cls(**{**header, "large": tuple(header["large"])}, rows=rows)
+        """The copy of which `header` gave this; raises a CodecError if it is not one."""
+        names = ("machine", "schema", "large", "version", "sum")
+        items: list[Any] = [header.get(name) for name in names]
+        plain.check_list(items, [(str,), (int,), (list,), (int,), (int,)])
+        machine, schema, large, version, total = items
+        plain.check_list(large, [(str,)] * len(large))
+        return cls(machine, schema, tuple(large), version, total, rows)
 
 
 def copy_state(keyspace: Keyspace, meta: Meta, db: Any) -> StateCopy:
@@ -92,10 +98,15 @@ def write_state(frames: FrameWriter, copy: StateCopy) -> None:
 
 def read_state(frames: FrameReader) -> StateCopy:
     """The state that a stream begins with."""
+    return copy_of(frames, frames.header)
+
+
+def copy_of(frames: FrameReader, header: dict[str, Any]) -> StateCopy:
+    """The state of a header, whose rows come next in a stream."""
     try:
-        return StateCopy.of(frames.header, read_rows(frames))
-    except TypeError as error:
-        raise DamagedHistory(f"a header is not as it was written: {error}") from error
+        return StateCopy.of(header, frames.take_pairs("rows"))
+    except CodecError as error:
+        raise frames.damaged(f"a header is another one: {error}") from error
 
 
 def batches(pairs: Iterable[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
@@ -116,8 +127,3 @@ def write_rows(frames: FrameWriter, rows: Iterable[Row]) -> None:
     """Write the rows of a state."""
     for batch in batches(rows):
         frames.add("rows", batch)
-
-
-def read_rows(frames: FrameReader) -> Iterator[Row]:
-    """The rows of a state that come next in a stream."""
-    return ((key, value) for (batch,) in frames.take("rows") for key, value in batch)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from phasm_fdb.database.transactional import error_code
 from phasm_fdb.errors import StaleLease
 from phasm_fdb.inbox import Queued
-from phasm_fdb.records import tag_of
 from phasm_fdb.runtime.applying import Batch, apply_batch, bury_first
 from phasm_fdb.runtime.batching import BatchSize
 from phasm_fdb.runtime.capabilities import Capabilities
@@ -110,7 +109,7 @@ class Applier:
     def _say_machine_failed(self, lane: Lane, queued: Queued, error: Exception, is_tried_again: bool) -> None:
         """The first and the last time with the traceback, since it is a bug that somebody has to mend."""
         with_traceback = queued.failures == 0 or not is_tried_again
-        tag = tag_of(queued.raw)
+        tag = queued.tag
         logger.log(
             logging.ERROR if with_traceback else logging.WARNING,
             "%s failed on the input %s %r for the %d. time, and it %s: %s",

@@ -10,14 +10,14 @@ from phasm_fdb.actions import Untracked
 from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.database.versions import read_version
 from phasm_fdb.dead_letters import bury
-from phasm_fdb.errors import CodecError, InputFailed, InputRejected, TransitionError
+from phasm_fdb.errors import CodecError, InputFailed, InputRejected, TransitionError, message_of
 from phasm_fdb.failure import Failure, reads_of, text_of
 from phasm_fdb.inbox import Queued
 from phasm_fdb.keyspace import stamp_of
 from phasm_fdb.machine import Normal
 from phasm_fdb.outbox import TransactionStamps
 from phasm_fdb.receipts import Receipt, is_open
-from phasm_fdb.records import Progress, Record, tag_of
+from phasm_fdb.records import Progress, Record
 from phasm_fdb.runtime.capabilities import Capabilities
 from phasm_fdb.runtime.causes import cause_of, is_ours
 from phasm_fdb.runtime.lease import Lease, fence
@@ -103,8 +103,8 @@ def _choose(
             break
         if queued.packed_key in blocked:
             continue
-        tag = tag_of(queued.raw)
-        if tag in capabilities.inputs:
+        tag = queued.tag
+        if tag in (capabilities.inputs if queued.untracked is None else capabilities.untracked):
             chosen.append(queued)
             continue
         batch.unknown.add(tag)
@@ -127,13 +127,16 @@ def _apply(
     now: float,
     batch: Batch,
 ) -> None:
-    """Apply one input, or record why not."""
+    """Apply one input, or record why not; an untracked action is only taken out."""
     try:
+        if queued.untracked is not None:
+            batch.untracked.append(Untracked(machinery.definition.untracked.from_raw(queued.untracked)))
+            return
         applied = transition(machinery, base, stamps, _input(machinery, queued), receipt, may_be_repeated=True)
     except TransitionError as rejection:
         batch.rejected += 1
         if receipt is not None and not isinstance(rejection, InputRejected):
-            machinery.receipts.refuse(base, receipt, InputRejected(type(rejection).__name__, str(rejection)))
+            machinery.receipts.refuse(base, receipt, InputRejected(type(rejection).__name__, message_of(rejection)))
     except InputFailed:  # that was the outcome before
         batch.buried += 1
     except Exception as error:

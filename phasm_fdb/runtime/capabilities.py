@@ -32,7 +32,7 @@ class Capabilities:
 
     Attributes:
         by_tag: the action types that have a handler, by stored name.
-        inputs: the stored names of the input types that the machine declares.
+        inputs, untracked: the stored names of the input types, and of the untracked ones, that the machine declares.
     """
 
     def __init__(self, definition: Definition, handlers: Handlers) -> None:
@@ -42,6 +42,7 @@ class Capabilities:
             if handler is not None:
                 self.by_tag[tag] = Capability(name_of(type_), handler)
         self.inputs = frozenset(_tags(definition.inputs.type))
+        self.untracked = frozenset(_tags(definition.untracked.type))
 
     def knows(self, tag: str) -> bool:
         """Whether an action type has a handler here."""

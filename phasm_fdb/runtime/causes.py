@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from phasm_fdb.database.transactional import error_code
-from phasm_fdb.errors import ActionsFull, DatabaseError, TransitionError
+from phasm_fdb.errors import ActionsFull, DatabaseError, TransitionError, message_of
 
 MAX_CAUSE = 2000
 
@@ -33,9 +33,5 @@ def is_refusal(error: BaseException) -> bool:
 def cause_of(error: BaseException) -> str:
     """An error in words that can be stored, whatever its own text is."""
     name = type(error).__name__
-    try:
-        text = str(error)
-    except Exception as second:
-        text = f"its text cannot be had: {type(second).__name__}"
-    cause = f"{name}: {text}" if text else name
-    return cause[:MAX_CAUSE].encode("utf-8", "backslashreplace").decode()[:MAX_CAUSE]
+    text = message_of(error)
+    return (f"{name}: {text}" if text else name)[:MAX_CAUSE]

@@ -25,6 +25,7 @@ from phasm_fdb.runtime.starting import Started, start
 from phasm_fdb.runtime.supervisor import Supervisor
 from phasm_fdb.runtime.telemetry import Telemetry
 from phasm_fdb.runtime.transacting import Transactor
+from phasm_fdb.runtime.version_clock import VersionClock
 from phasm_fdb.runtime.work import Work
 from phasm_fdb.transition import Machinery
 
@@ -77,6 +78,7 @@ class Dispatcher:
         self._turn = 0
         self._next_poll = float("-inf")
         self._blocked: dict[str, float] = {}
+        self._clock = VersionClock(lambda: asyncio.get_running_loop().time())
         self.is_stopped = False
 
     async def run(self) -> None:
@@ -173,7 +175,7 @@ class Dispatcher:
         works = self._take()
         if not works:
             return False
-        limiter = Limiter(self._machinery.keyspace, self._keeper.session, self._chance)
+        limiter = Limiter(self._machinery.keyspace, self._keeper.session, self._chance, self._clock)
         try:
             started = await self._transact(start, self._machinery, self._capabilities, limiter, works, self._now_ms())
         except BaseException:

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from phasm_fdb.database.versions import VERSIONS_PER_SECOND
 from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.runtime.lease import Lease
-from phasm_fdb.runtime.limit import VERSIONS_PER_SECOND
 from phasm_fdb.runtime.window import Window
 from phasm_fdb.runtime.work import Work
 
@@ -62,7 +62,7 @@ class Lane:
         if not self.is_working:
             return False
         window = self.window
-        return self.dirty or (not self.at_end and window.wants_more(wanted)) or any(True for _ in window.hungry())
+        return self.dirty or (not self.at_end and window.wants_more(wanted)) or window.second_look() is not None
 
     @property
     def is_working(self) -> bool:

@@ -2,8 +2,8 @@
 
 A concurrency limit is a set of numbered slots: an action that runs has one, taken by the transaction that starts it
 and given back by the one that settles it; a slot of a worker that died is free. A rate limit is a token bucket in
-its GCRA form (ITU-T I.371), one row a shard, with the database's read version as the clock: FoundationDB's versions
-grow by about a million a second, and are the same for all workers whatever their own clocks say.
+its GCRA form (ITU-T I.371), one row a shard, with the database's versions as the clock (see `VersionClock`): they are
+the same for all workers, whatever their own clocks say.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import msgpack
 
 from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.staged import Staged
-from phasm_fdb.database.waiting import wait
+from phasm_fdb.database.versions import VERSIONS_PER_SECOND, read_version
 from phasm_fdb.keyspace import Keyspace
+from phasm_fdb.runtime.version_clock import VersionClock
 
-VERSIONS_PER_SECOND = 1_000_000
 MAX_SHARDS = 8
 
 #: How soon to look again for a slot that another worker may have given back.
@@ -82,12 +82,14 @@ class Limiter:
     Args:
         session: whose slots they are.
         chance: spreads workers over slots and shards.
+        clock: the time of the token buckets, kept from one transaction to the next.
     """
 
-    def __init__(self, keyspace: Keyspace, session: bytes, chance: random.Random) -> None:
+    def __init__(self, keyspace: Keyspace, session: bytes, chance: random.Random, clock: VersionClock) -> None:
         self._keys = keyspace
         self._session = session
         self._chance = chance
+        self._clock = clock
 
     def take(self, tr: Any, staged: Staged, action_type: str, limit: Limit, holders: Sequence[bytes]) -> Permits:
         """Take permits for actions of a type, for as many of `holders` (what tells them apart) as there are."""
@@ -127,14 +129,17 @@ class Limiter:
     def _take_tokens(self, tr: Any, staged: Staged, action_type: str, limit: Limit, wanted: int) -> tuple[int, float]:
         """How many tokens were taken, and in how many seconds there is another one."""
         assert limit.per_second is not None
-        now: int = wait(tr.get_read_version())
         interval = int(VERSIONS_PER_SECOND * limit.shards / limit.per_second)
         tolerance = interval * (max(1, limit.bucket_size // limit.shards) - 1)
+        self._clock.saw(read_version(tr))
         taken, soonest = 0, float(interval)
         for shard in self._chance.sample(range(limit.shards), limit.shards):
             row = self._keys.bucket(action_type, shard)
-            data = staged.read(row)
-            arrival = max(now, 0 if data is None else int(msgpack.unpackb(data)))
+            stored = _arrival(staged.read(row))
+            # A bucket is no further ahead of the time than this: if it is, its last user's clock is ahead of this one.
+            self._clock.saw(stored - tolerance - interval)
+            now = self._clock.now()
+            arrival = max(now, stored)
             before = arrival
             while taken < wanted and arrival - now <= tolerance:
                 arrival += interval
@@ -145,3 +150,14 @@ class Limiter:
             if taken == wanted:
                 break
         return taken, max(soonest, 1.0) / VERSIONS_PER_SECOND
+
+
+def _arrival(data: bytes | None) -> int:
+    """What a token bucket holds: the version at which its next token is there; 0 for one that does not decode."""
+    if data is None:
+        return 0
+    try:
+        arrival = msgpack.unpackb(data)
+    except Exception:
+        return 0
+    return arrival if type(arrival) is int else 0

@@ -14,7 +14,6 @@ from phasm_fdb.keyspace import stamp_of
 from phasm_fdb.records import Progress, Record, tag_of
 from phasm_fdb.runtime.lane import Lane
 from phasm_fdb.runtime.lease import Lease
-from phasm_fdb.runtime.window import Group
 from phasm_fdb.runtime.work import Work
 from phasm_fdb.transition import Machinery
 
@@ -29,7 +28,7 @@ class Page:
         fresh: works behind the lane's cursor.
         cursor: where to read on.
         at_end: there was nothing behind them.
-        skipped: works read again, by the group for which they were, and where to read on for each.
+        again: works that were read a second time, and where to read on; None if there was no need for any.
         next_timer_ms: when the first timer is due.
         has_inputs: whether the inbox holds anything.
         watch: fires when something comes into the lane after this.
@@ -39,7 +38,7 @@ class Page:
     fresh: list[Work] = field(default_factory=list)
     cursor: bytes = b""
     at_end: bool = True
-    skipped: dict[Group, tuple[list[Work], bytes | None]] = field(default_factory=dict)
+    again: tuple[list[Work], bytes | None] | None = None
     next_timer_ms: int | None = None
     has_inputs: bool = False
     watch: Any = None
@@ -69,10 +68,8 @@ class _Asked:
         self._keys = keys
         self._lane = lane
         self._fresh = _Span(machinery, reader, lane, lane.cursor, lane.end) if wanted else None
-        self._skipped = {
-            group: _Span(machinery, reader, lane, lane.window.resume[group], lane.cursor)
-            for group in lane.window.hungry()
-        }
+        again = lane.window.second_look()
+        self._again = None if again is None else _Span(machinery, reader, lane, again, lane.cursor)
         self._timers = rows(reader, *keys.timers(number), limit=1)
         self._inbox = rows(reader, *keys.inbox(number), limit=1)
         self._watch = tr.watch(keys.signal(number)) if lane.watch is None else None
@@ -84,7 +81,7 @@ class _Asked:
             page.fresh, after = self._fresh.works(dead)
             page.at_end = after is None
             page.cursor = after or self._fresh.reached
-        page.skipped = {group: span.works(dead) for group, span in self._skipped.items()}
+        page.again = None if self._again is None else self._again.works(dead)
         for key, _ in self._timers:
             page.next_timer_ms = self._keys.timer_of(key)[1]
         page.has_inputs = any(True for _ in self._inbox)
@@ -131,21 +128,11 @@ def _work(lease: Lease, key: bytes, stamp: Versionstamp, record: Record, progres
 def take_page(lane: Lane, page: Page, now: float) -> None:
     """Put what was read into the lane's window; `now` is the loop's time."""
     lane.seen = (page.version, now)
-    for group, (works, more) in page.skipped.items():
-        _resume(lane, group, works, more)
+    if page.again is not None:
+        lane.window.looked(*page.again)
     for work in page.fresh:
         lane.window.offer(work)
     lane.cursor, lane.at_end = page.cursor, page.at_end
     lane.next_timer_ms, lane.has_inputs = page.next_timer_ms, page.has_inputs
     if page.watch is not None:
         lane.watch = page.watch
-
-
-def _resume(lane: Lane, group: Group, works: list[Work], more: bytes | None) -> None:
-    """Take the skipped works of a group in; what there is no room for stays noted."""
-    del lane.window.resume[group]
-    for work in works:
-        if not lane.window.offer(work, only=group):
-            return
-    if more is not None:
-        lane.window.resume[group] = more

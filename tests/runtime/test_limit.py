@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from phasm_fdb import aio
+from phasm_fdb.embedded import open_memory
 from phasm_fdb.runtime import Attempt, Handlers, Limit
 from tests.runtime.machines import Done, Job, Jobs, Order, SlowJob
 from tests.runtime.virtual import World, in_virtual_time, killed
@@ -136,3 +137,43 @@ async def test_a_slot_that_becomes_free_in_the_same_worker_is_used_at_once(world
         for id in range(40):
             await aio.run(layer.apply, world.db, Order(id, slow=True))
         assert await world.until(lambda: not list(layer.pending(world.db))) < 2.0
+
+
+@in_virtual_time
+async def test_a_rate_is_given_where_nothing_else_is_committed(world: World) -> None:
+    """Versions stand still then: what tells the time must not."""
+    layer, gauge = world.layer(Jobs()), Gauge(world, Limit(per_second=20.0, burst=5), seconds=0.0)
+    for id in range(100):
+        layer.apply(world.db, Order(id, slow=True))
+    async with world.worker(layer, gauge.handlers):
+        await world.until(lambda: len(gauge.begun) == 100, 30.0)
+    assert 4.5 < gauge.begun[-1] - gauge.begun[0] < 5.2, "95 of them at 20 a second"
+
+
+@pytest.mark.parametrize("back", [1.0, 100.0, 10_000.0])
+def test_a_rate_is_given_after_the_databases_clock_was_set_back(back: float) -> None:
+    @in_virtual_time
+    async def test(world: World) -> None:
+        behind = 0.0
+        world.db = open_memory(
+            clock=lambda: 20_000.0 + world.loop.time() - behind,
+            sleep=world.loop.jump,
+            random=world.chance.random,
+            call_later=world.loop.call_later,
+        )
+        layer, gauge = world.layer(Jobs()), Gauge(world, Limit(per_second=20.0, burst=5), seconds=0.0)
+        for id in range(40):
+            layer.apply(world.db, Order(id, slow=True))
+        first = world.loop.create_task(world.worker(layer, gauge.handlers, "first").run())
+        await world.until(lambda: len(gauge.begun) == 20, 30.0)
+        behind = back
+        await world.until(lambda: len(gauge.begun) == 40, 3.0)
+        for id in range(100, 200):
+            await aio.run(layer.apply, world.db, Order(id, slow=True))
+        async with world.worker(layer, gauge.handlers, "second"):  # it knows nothing of the time before
+            await world.until(lambda: len(gauge.begun) == 140, 7.0)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        assert gauge.begun[-1] - gauge.begun[40] > 95 / 20 * 0.9, "and no more than that"
+
+    test()

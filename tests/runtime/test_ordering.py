@@ -7,8 +7,10 @@ import random
 from collections import defaultdict
 from typing import Any
 
+import pytest
+
 from phasm_fdb import aio
-from phasm_fdb.runtime import Attempt, Handlers, Retry, Worker
+from phasm_fdb.runtime import Attempt, Handlers, Retry, Worker, window
 from tests.runtime.machines import CheckJob, Done, Job, Jobs, Order
 from tests.runtime.virtual import World, in_virtual_time, killed
 
@@ -64,6 +66,36 @@ async def test_a_key_with_more_actions_than_the_window_holds(world: World) -> No
     async with world.worker(layer, log.handlers):
         await world.until(lambda: not list(layer.pending(world.db)), 1_000.0, step=5.0)
     log.check(700)
+
+
+def test_keys_that_keep_failing_hold_up_themselves_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = 600
+    monkeypatch.setattr(window, "LANE_ROOM", keys)
+
+    @in_virtual_time
+    async def test(world: World) -> None:
+        layer, handlers, done = world.layer(Jobs(), lanes=1), Handlers(), []
+        is_down = True
+
+        @handlers.on(Job, retry=Retry(first_delay=60.0, max_delay=60.0))
+        async def job(action: Job, attempt: Attempt) -> Done:
+            if action.id < 2 * keys and is_down:
+                raise OSError("down")
+            done.append(action.id)
+            return Done()
+
+        for id in range(2 * keys):
+            layer.apply(world.db, Order(id, key=f"k{id % keys}"))
+        layer.apply(world.db, Order(10_000))
+        async with world.worker(layer, handlers, concurrency=256) as worker:
+            assert await world.until(lambda: done == [10_000], 60.0, step=1.0) < 30.0
+            is_down = False
+            await world.until(lambda: len(done) == 2 * keys + 1, 300.0, step=5.0)
+            assert worker.counts["actions.started"] < 5 * keys
+        order = {id: place for place, id in enumerate(done)}
+        assert all(order[id] < order[id + keys] for id in range(keys))
+
+    test()
 
 
 @in_virtual_time

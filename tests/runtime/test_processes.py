@@ -257,3 +257,27 @@ def test_nothing_is_called_twice_where_nothing_crashes(fleet: Fleet, db: Any, tm
     assert all("stopped: " in text and "actions.completed" in text for text in said)
     assert holders(db) == Counter(), "and the lanes were given back"
     assert check_tokens(db) == 300
+
+
+@pytest.mark.parametrize("app", ["plain", "blocking", "waiting"])
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_a_worker_at_once_whatever_its_handler_does(
+    app: str, second: signal.Signals, db: Any, tmp_path: Path
+) -> None:
+    layer.apply(db, Order(1))
+    url, calls = f"embedded:{tmp_path / 'jobs.phasm'}?synchronous=normal", tmp_path / "calls"
+    command = [sys.executable, "-m", "phasm_fdb.cli", "worker", f"tests.runtime.stubborn:{app}", "--database", url]
+    environment = {**os.environ, "PHASM_TEST_CALLS": str(calls), "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
+    try:
+        until(calls.exists, 20)
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.send_signal(second)
+        assert process.wait(10) == -second
+        assert process.stderr is not None
+        assert b"was cut short: others take its lanes" in process.stderr.read()
+    finally:
+        process.kill()
+        process.communicate()

@@ -3,8 +3,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from phasm_fdb import aio
+from phasm_fdb import Untracked, aio
+from phasm_fdb.database.transactional import run
 from phasm_fdb.runtime import Attempt, Handlers
+from tests.runtime.failing_database import FailingDatabase
 from tests.runtime.machines import Append, Done, Job, Jobs, Order, Tell
 from tests.runtime.virtual import World, in_virtual_time
 
@@ -26,6 +28,62 @@ async def test_untracked_actions_go_to_their_handlers_after_the_commit(world: Wo
         await aio.run(layer.apply, world.db, Order(5))
         await world.until(lambda: len(told) == 2)
     assert set(told) == {("hello", 1, None, True), ("finished 5", 1, None, True)}
+
+
+@in_virtual_time
+async def test_apply_hands_them_to_its_caller_or_delivers_them_to_a_worker(world: World) -> None:
+    layer, handlers, told = world.layer(Jobs()), Handlers(), []
+
+    @handlers.on(Tell)
+    async def tell(action: Tell, attempt: Attempt) -> None:
+        told.append(action.word)
+
+    first = layer.apply(world.db, Append("k", "mine", tell=True), request_id="a")
+    assert first.untracked == (Untracked(Tell("mine")),)
+    assert layer.apply(world.db, Append("k", "mine", tell=True), request_id="a").untracked == ()
+    for _ in range(2):
+        applied = layer.apply(world.db, Append("k", "yours", tell=True), request_id="b", deliver=True)
+        assert (applied.reply, applied.untracked) == (2, ())
+
+    def in_a_transaction(tr: Any) -> None:
+        for word in ("one", "two"):
+            assert layer.apply(tr, Append("k", word, tell=True), deliver=True).untracked == ()
+
+    run(world.db, in_a_transaction)
+    layer.apply(world.db, Order(1))
+    layer.complete(world.db, 1, Done(), deliver=True)
+    async with world.worker(layer, handlers):
+        await world.until(lambda: len(told) == 4)
+        await asyncio.sleep(10.0)
+    assert sorted(told) == ["finished 1", "one", "two", "yours"]
+
+
+@in_virtual_time
+async def test_what_is_delivered_comes_once_whatever_the_database_answers(world: World) -> None:
+    layer, handlers, told = world.layer(Jobs(), cache=10), Handlers(), []
+
+    @handlers.on(Tell)
+    async def tell(action: Tell, attempt: Attempt) -> None:
+        told.append(action.word)
+
+    for code, after in ((1021, True), (1021, False), (1020, False)):
+        db = FailingDatabase(world.db, code)
+        db.fails_commit, db.after = 1, after
+        layer.apply(db, Append("k", f"{code} {after}", tell=True), deliver=True)
+    async with world.worker(layer, handlers):
+        await world.until(lambda: len(told) == 3)
+        await asyncio.sleep(10.0)
+    assert sorted(told) == ["1020 False", "1021 False", "1021 True"]
+
+
+@in_virtual_time
+async def test_what_is_delivered_is_dropped_without_a_handler_and_blocks_nothing(world: World) -> None:
+    layer = world.layer(Jobs(), lanes=1)
+    for number in range(50):
+        layer.apply(world.db, Append("k", str(number), tell=True), deliver=True)
+    async with world.worker(layer, Handlers()):
+        assert (await layer.call(world.db, Append("k", "x"))).reply == 51
+    assert list(world.db.create_transaction().get_range(*layer.keyspace.inbox(0))) == []
 
 
 @in_virtual_time
