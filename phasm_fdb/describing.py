@@ -9,13 +9,12 @@ from collections import Counter as Multiset
 from dataclasses import dataclass
 from typing import Any
 
-import msgpack
-
+from phasm_fdb import plain
 from phasm_fdb.codec import Codec
 from phasm_fdb.database.staged import Staged, decode_count
 from phasm_fdb.definition import Definition
 from phasm_fdb.effects import DIGEST, Effects, Outcome, Refusal
-from phasm_fdb.errors import PhasmError
+from phasm_fdb.errors import PhasmError, shown
 from phasm_fdb.fields.cells import MARKER
 from phasm_fdb.fields.counter import Counter
 from phasm_fdb.fields.field import Field
@@ -27,12 +26,14 @@ from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.state import State
 
 STATE = pack_element("s")
+#: The most characters of one value.
+MOST_TEXT = 100_000
 #: How many rows of a cleared range are named.
 MOST_CLEARED = 100
 #: The parts of an outcome, in order.
 PARTS = ("reply", "actions", "writes")
 
-_UNREADABLE = (PhasmError, ValueError, TypeError, KeyError, IndexError, msgpack.UnpackException)
+_UNREADABLE = (PhasmError, ValueError, TypeError, KeyError, IndexError)
 
 
 class _Absent:
@@ -59,7 +60,7 @@ class Change:
     after: Any
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.before!r} -> {self.after!r}"
+        return f"{self.place}: {_whole_text(self.before)} -> {_whole_text(self.after)}"
 
 
 def changes_of(definition: Definition, keyspace: Keyspace, base: Any, staged: Staged) -> tuple[Change, ...]:
@@ -96,7 +97,7 @@ def place_of(state: type[State], row: bytes) -> str:
         key = field.keys.unpack(rest) if isinstance(field, Map) else unpack(rest)
     except _UNREADABLE:
         key = rest
-    return f"{field.name}[{key!r}]"
+    return f"{field.name}[{_whole_text(key)}]"
 
 
 def value_of(state: type[State], row: bytes, data: bytes | None) -> Any:
@@ -120,7 +121,12 @@ def row_text(state: type[State], suffix: bytes, data: bytes | None) -> str:
     if not suffix.startswith(STATE):
         return f"a part of a large value at {suffix!r}: {'nothing' if data is None else f'{len(data)} bytes'}"
     row = suffix[len(STATE) :]
-    return f"{place_of(state, row)} = {value_of(state, row, data)!r}"
+    return f"{place_of(state, row)} = {_whole_text(value_of(state, row, data))}"
+
+
+def _whole_text(value: Any) -> str:
+    """The value in words that are not cut before they fill many a page."""
+    return shown(value, MOST_TEXT)
 
 
 def _field_of(state: type[State], row: bytes) -> tuple[Field | None, bytes]:
@@ -188,14 +194,14 @@ def _part_lines(definition: Definition, number: int, part: bytes) -> list[str]:
     if part.startswith(DIGEST):
         return [f"{name}: too many to be kept in the journal; their digest is {part[len(DIGEST) :].hex()}"]
     try:
-        raw = msgpack.unpackb(part, strict_map_key=False)
+        raw = plain.from_bytes(part)
         return (_reply_lines, _action_lines, _write_lines)[number](definition, raw)
     except _UNREADABLE:
         return [f"{name}: {part!r}"]
 
 
 def _reply_lines(definition: Definition, raw: Any) -> list[str]:
-    return [f"reply {decoded(definition.replies, raw)!r}"]
+    return [f"reply {_whole_text(decoded(definition.replies, raw))}"]
 
 
 def _action_lines(definition: Definition, raw: Any) -> list[str]:
@@ -216,7 +222,7 @@ def _action_line(
     at: Any = None,
 ) -> str:
     codec = {"Tracked": definition.tracked, "Untracked": definition.untracked, "Later": definition.inputs}[kind]
-    what = repr(decoded(codec, raw))
+    what = _whole_text(decoded(codec, raw))
     if kind == "Untracked":
         return f"emits Untracked({what})"
     key = None if packed_key is None else unpack(packed_key)[0]

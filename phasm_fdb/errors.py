@@ -18,13 +18,13 @@ from phasm_fdb import error_codes
 MOST_SHOWN = 500
 
 
-def shown(value: object) -> str:
+def shown(value: object, most: int = MOST_SHOWN) -> str:
     """The value as an error shows it: its `repr`, cut where that is long, and its type where that fails."""
     try:
         text = repr(value)
     except Exception as error:
         return f"<{type(value).__name__}, whose repr fails with {type(error).__name__}>"
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def message_of(error: BaseException) -> str:

@@ -280,7 +280,7 @@ class Outbox:
         # Older code left it to the timer's row to say.
         location = id.tr_version if minted else staged.read(self._keys.location_row(packed))
         assert location is not None, f"the action {id!r} is pending, but not in the outbox"
-        stamp = Versionstamp(location[:STAMP_BYTES], number)
+        stamp = stamp_from(location[:STAMP_BYTES], number)
         timer = staged.read(self._row(lane, pack_element(stamp), due))
         return timer is not None and Record.decode(timer).is_input
 

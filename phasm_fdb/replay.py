@@ -20,7 +20,7 @@ from phasm_fdb.database.staged import Staged
 from phasm_fdb.deciding import Input, decide
 from phasm_fdb.describing import decoded, differences, outcome_lines, row_text
 from phasm_fdb.effects import Effects, Outcome, Refusal, effects_of
-from phasm_fdb.errors import CodecError, DamagedHistory, ReplayError, TransitionError, message_of
+from phasm_fdb.errors import CodecError, DamagedHistory, ReplayError, TransitionError, message_of, shown
 from phasm_fdb.journal.entry import Entry, weight
 from phasm_fdb.journal.history import History
 from phasm_fdb.journal.journal import SUM_MASK
@@ -260,10 +260,10 @@ def _is_recorded(entry: Entry, found: Outcome | Failure) -> bool:
 def _input_text(machinery: Machinery, entry: Entry) -> str:
     definition = machinery.definition
     try:
-        return repr(entry.input(definition))
+        return shown(entry.input(definition))
     except CodecError:
         codec = definition.results if entry.kind == "completion" else definition.inputs
-        return f"{decoded(codec, entry.raw)!r}, which this code cannot read"
+        return f"{shown(decoded(codec, entry.raw))}, which this code cannot read"
 
 
 def _time(at: int | None) -> str:

@@ -13,8 +13,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import msgpack
-
 from phasm_fdb import plain
 from phasm_fdb.database.ranges import Row, rows
 from phasm_fdb.database.staged import Staged, encode_count
@@ -31,6 +29,9 @@ from phasm_fdb.transition import Machinery
 BATCH = 500
 ONE = encode_count(1)
 
+#: What the lease of a lane holds: its token, and whose it is.
+_LEASE: tuple[plain.Kinds, ...] = ((int,), (bytes, type(None)))
+
 #: Moves one row to its lane, given where the row is; does nothing if it is there already.
 Move = Callable[[Machinery, Any, int, int, Row], None]
 
@@ -40,7 +41,7 @@ def request(machinery: Machinery, tr: Any, lanes: int) -> bool:
     staged = Staged(tr)
     if machinery.meta.load(staged).lanes == lanes and wish(machinery, tr) is None:
         return False
-    staged.set(machinery.keyspace.resize, msgpack.packb(lanes))
+    staged.set(machinery.keyspace.resize, plain.to_bytes(lanes))
     staged.flush(tr)
     return True
 
@@ -81,7 +82,7 @@ def _switch(machinery: Machinery, tr: Any) -> int | None:
         return None
     keys = machinery.keyspace
     alive = {keys.session_of(key) for key, _ in rows(tr, *keys.workers())}
-    owners = {msgpack.unpackb(value)[1] for _, value in rows(tr, *keys.leases())}
+    owners = {plain.list_from_bytes(value, _LEASE)[1] for _, value in rows(tr, *keys.leases())}
     if alive & owners:
         return None
     staged = Staged(tr)

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import msgpack
-
+from phasm_fdb import plain
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.errors import StaleLease
 from phasm_fdb.keyspace import Keyspace
+
+_CONTENT: tuple[plain.Kinds, ...] = ((int,), (bytes, type(None)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,12 @@ class Lease:
     owner: bytes | None
 
     def encode(self) -> bytes:
-        return bytes(msgpack.packb([self.token, self.owner]))
+        return plain.to_bytes([self.token, self.owner])
 
     @classmethod
     def decode(cls, lane: int, data: bytes | None) -> Lease:
-        """The lease in a row; a lane that nobody ever held has the token 0."""
-        token, owner = (0, None) if data is None else msgpack.unpackb(data)
+        """The lease in a row; a lane that nobody ever held has the token 0. A CodecError if the row holds no lease."""
+        token, owner = (0, None) if data is None else plain.list_from_bytes(data, _CONTENT)
         return cls(lane, token, owner)
 
     def taken_by(self, session: bytes) -> Lease:

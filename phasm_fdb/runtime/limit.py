@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgpack
-
+from phasm_fdb import plain
 from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.versions import VERSIONS_PER_SECOND, read_version
+from phasm_fdb.errors import CodecError
 from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.runtime.version_clock import VersionClock
 
@@ -105,7 +105,7 @@ class Limiter:
             if tokens < allowed:
                 allowed, retry = tokens, seconds
         for row, holder in zip(free[:allowed], holders, strict=False):
-            staged.set(row, msgpack.packb([self._session, holder]))
+            staged.set(row, plain.to_bytes([self._session, holder]))
         return Permits(allowed, tuple(free[:allowed]), retry)
 
     def _free_slots(
@@ -118,7 +118,7 @@ class Limiter:
         alive = {self._keys.session_of(key) for key, _ in rows(tr.snapshot, *self._keys.workers())}
         taken = set()
         for key, value in rows(tr.snapshot, *self._keys.slots(action_type)):
-            session, holder = msgpack.unpackb(value)
+            session, holder = plain.list_from_bytes(value, [(bytes,), (bytes,)])
             if session in alive and not (session == self._session and holder in holders):
                 taken.add(key)
         free = [row for slot in range(count) if (row := self._keys.slot(action_type, slot)) not in taken]
@@ -145,7 +145,7 @@ class Limiter:
                 arrival += interval
                 taken += 1
             if arrival != before:
-                staged.set(row, msgpack.packb(arrival))
+                staged.set(row, plain.to_bytes(arrival))
             soonest = min(soonest, arrival - now - tolerance)
             if taken == wanted:
                 break
@@ -157,7 +157,7 @@ def _arrival(data: bytes | None) -> int:
     if data is None:
         return 0
     try:
-        arrival = msgpack.unpackb(data)
-    except Exception:
+        arrival = plain.from_bytes(data)
+    except CodecError:
         return 0
     return arrival if type(arrival) is int else 0

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import msgpack
-
+from phasm_fdb import plain
 from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.keyspace import Keyspace
@@ -42,11 +41,14 @@ class Presence:
     inputs: tuple[str, ...]
 
     def encode(self) -> bytes:
-        return bytes(msgpack.packb([self.beat, self.name, self.actions, self.inputs]))
+        return plain.to_bytes([self.beat, self.name, self.actions, self.inputs])
 
     @classmethod
     def decode(cls, data: bytes) -> Presence:
-        beat, name, actions, inputs = msgpack.unpackb(data)
+        """What a worker's row says; raises a CodecError if it says something else."""
+        beat, name, actions, inputs = plain.list_from_bytes(data, [(int,), (str,), (list,), (list,)])
+        for names in (actions, inputs):
+            plain.check_list(names, [(str,)] * len(names))
         return cls(beat, name, tuple(actions), tuple(inputs))
 
     def next(self) -> Presence:
