@@ -10,7 +10,7 @@ from types import FunctionType
 from typing import Any
 
 from phasm_fdb.lint.text import FunctionNode, Text, node_of
-from phasm_fdb.lint.values import Above, Bound, Known, Made, Value, annotated, attribute, type_of
+from phasm_fdb.lint.values import Above, Bound, Known, Made, Value, annotated, annotations_of, attribute, type_of
 
 #: What a local name was bound by: an expression, a pattern, an import, or something that tells nothing (None).
 Binding = ast.expr | ast.MatchClass | Known | Made | None
@@ -181,7 +181,7 @@ class Scope:
                 self._locals[rest.arg] = [None]
 
     def _annotated(self, argument: str) -> Known | Made | None:
-        annotation = self.function.__annotations__.get(argument)
+        annotation = annotations_of(self.function).get(argument)
         value = None if annotation is None else annotated(annotation, self.function.__globals__)
         return value if isinstance(value, Known | Made) else None
 
@@ -193,7 +193,7 @@ def _class_of(value: Known | Made) -> type:
 
 
 def _result(function: FunctionType) -> Value:
-    annotation = function.__annotations__.get("return")
+    annotation = annotations_of(function).get("return")
     return None if annotation is None else annotated(annotation, function.__globals__)
 
 

@@ -120,6 +120,14 @@ def annotated(annotation: Any, namespace: dict[str, Any]) -> Value:
     return Made(annotation) if isinstance(annotation, type) and annotation not in (object, Any) else None
 
 
+def annotations_of(function: FunctionType) -> dict[str, Any]:
+    """The annotations of a function; none if they cannot be had, since Python 3.14 evaluates them when it is asked."""
+    try:
+        return function.__annotations__
+    except NameError:  # a name that only type checkers know
+        return {}
+
+
 def plain_function(value: Any) -> FunctionType | None:
     """The function written in Python that a callable calls in the end; None if there is none."""
     functions = functions_of(value)
@@ -180,7 +188,7 @@ def _of_made(value: Made, name: str) -> Value:
     if dataclasses.is_dataclass(cls):
         for one in dataclasses.fields(cls):
             if one.name == name:
-                return annotated(one.type, _namespace(cls, name))
+                return annotated(one.type, _namespace(cls, one))
     return _of_class(cls.__mro__, name, value)
 
 
@@ -208,8 +216,9 @@ def _bound(raw: Any, self_value: Known | Made, owner: type, is_property: bool = 
     return Bound(functions[-1], self_value, owner, is_property, tuple(functions[:-1])) if functions else None
 
 
-def _namespace(cls: type, name: str) -> dict[str, Any]:
-    """The globals of the class that annotates a field."""
-    owner = next((base for base in cls.__mro__ if name in vars(base).get("__annotations__", {})), cls)
+def _namespace(cls: type, field: dataclasses.Field[Any]) -> dict[str, Any]:
+    """The globals of the class that annotates a field: the first of those that have it, each inheriting it."""
+    has = [base for base in cls.__mro__ if vars(base).get("__dataclass_fields__", {}).get(field.name) is field]
+    owner = has[-1] if has else cls
     module = inspect.getmodule(owner)
     return {} if module is None else vars(module)

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from phasm_fdb.errors import MachineDefinitionError
-from phasm_fdb.fields.field import Field
-from phasm_fdb.lint.finding import Finding, finding_at
+from phasm_fdb.lint.finding import Finding, LintError, finding_at
 from phasm_fdb.lint.reach import Reach
 from phasm_fdb.lint.rules import FLOAT
 from phasm_fdb.lint.scope import Scope
@@ -61,17 +60,22 @@ def _fields(cls: type) -> Iterator[Finding]:
 
 def _declared(cls: type, name: str, what: str) -> Iterator[Finding]:
     """A finding where a class declares an attribute, in the class of the hierarchy that does."""
-    owner = next((base for base in cls.__mro__ if _declares(base, name)), cls)
-    text = text_of(inspect.getfile(owner))
-    node = text.class_(owner.__qualname__)
-    for statement in [] if node is None else node.body:
-        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-            yield finding_at(text.path, statement, FLOAT, f"`{owner.__name__}.{name}` {what}")
+    for base in cls.__mro__:
+        try:
+            text = text_of(inspect.getfile(base))
+        except (TypeError, LintError):  # a class without text, such as one of Python's own
+            continue
+        node = text.class_(base.__qualname__)
+        declared = [statement for statement in ([] if node is None else node.body) if name in _targets(statement)]
+        if declared:
+            yield from (finding_at(text.path, one, FLOAT, f"`{base.__name__}.{name}` {what}") for one in declared)
+            return
 
 
-def _declares(cls: type, name: str) -> bool:
-    return name in vars(cls).get("__annotations__", {}) or isinstance(vars(cls).get(name), Field)
+def _targets(statement: ast.stmt) -> list[str]:
+    """The names that a statement assigns or declares."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
 # -------------------------------------------------------------------------------------------- expressions
