@@ -246,6 +246,9 @@ class FDBError(DatabaseError):
         text = f"{self.description} ({self.code})"
         return f"{text}: {self.detail}" if self.detail else text
 
+    def __repr__(self) -> str:
+        return f"FDBError({self.code})"
+
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.code, self.detail), {"outcome_unknown": self.outcome_unknown})
 

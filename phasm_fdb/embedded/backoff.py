@@ -13,7 +13,7 @@ VERSION_DELAY = 0.01
 # fdbclient/NativeAPI, Transaction::onError.
 _TOO_OLD_OR_FUTURE = frozenset((1007, 1009))
 _SHORT_OF_MEMORY = frozenset((1042, 1078))
-RETRIED = frozenset((1020, 1021, 1037, 1038, 1051, 1213, 1223)) | _TOO_OLD_OR_FUTURE | _SHORT_OF_MEMORY
+RETRIED = frozenset((1020, 1021, 1037, 1038, 1051, 1079, 1213, 1223)) | _TOO_OLD_OR_FUTURE | _SHORT_OF_MEMORY
 
 
 class Backoff:

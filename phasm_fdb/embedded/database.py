@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from phasm_fdb.embedded.future import Future
+from phasm_fdb.embedded.aliases import add_aliases
+from phasm_fdb.embedded.future import Future, Key
 from phasm_fdb.embedded.limits import StreamingMode
 from phasm_fdb.embedded.options import DatabaseOptions
 from phasm_fdb.embedded.selector import KeySelector, KeyValue
@@ -57,6 +58,10 @@ class Database:
     def create_transaction(self) -> Transaction:
         """A new transaction."""
         return Transaction(self)
+
+    def get_client_status(self) -> Key:
+        """How the client is, as JSON; an embedded one is healthy."""
+        return Key(b'{"Healthy":true}')
 
     def close(self) -> None:
         """Close the store. Watches fail with 1025; transactions cannot be used any more."""
@@ -209,3 +214,6 @@ class Database:
             return tr.watch(key)
 
         return self._run(work)
+
+
+add_aliases(Database)

@@ -88,6 +88,57 @@ class Future(Generic[T]):
         """Give up the result: a future that is not ready fails with 1101."""
         self.settle(error=FDBError(OPERATION_CANCELLED))
 
+    # The names that asyncio's futures have for the same things.
+
+    def done(self) -> bool:
+        """`is_ready`."""
+        return self.is_ready()
+
+    def cancelled(self) -> bool:
+        """Whether the result was given up (1101)."""
+        error = self.exception() if self.is_ready() else None
+        return isinstance(error, FDBError) and error.code == OPERATION_CANCELLED
+
+    def result(self) -> T:
+        """`wait`, of a future that is ready.
+
+        Raises:
+            FDBError: what the operation failed with.
+            asyncio.InvalidStateError: it is not ready.
+        """
+        self._require_ready()
+        return self.wait()
+
+    def exception(self) -> BaseException | None:
+        """What `wait` would raise, of a future that is ready; None if it would return.
+
+        Raises:
+            asyncio.InvalidStateError: it is not ready.
+        """
+        self._require_ready()
+        try:
+            self.wait()
+        except FDBError as error:
+            return error
+        return None
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """`on_ready`, but in a running event loop it is the loop that calls."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.on_ready(callback)
+        else:
+
+            def tell(_: Any) -> None:
+                loop.call_soon_threadsafe(callback, self)
+
+            self.on_ready(tell)
+
+    def _require_ready(self) -> None:
+        if not self.is_ready():
+            raise asyncio.InvalidStateError("Future result not available")
+
     def __await__(self) -> Generator[Any, None, T]:
         if self._waiting is not None:
             yield from self._wait_in_loop().__await__()

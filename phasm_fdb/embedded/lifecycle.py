@@ -12,6 +12,7 @@ The rules are those of FoundationDB's ReadYourWritesTransaction and of the threa
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,10 +32,17 @@ if TYPE_CHECKING:
 INVALID_CALL = 2000
 TIMED_OUT = 1031
 USED_DURING_COMMIT = 2017
+INVALID_OPTION_VALUE = 2006
 READ_VERSION_ALREADY_SET = 2010
 VERSION_INVALID = 2011
 
 NO_VERSION = -1
+
+LONGEST_IDENTIFIER = 100
+"""The most characters of a transaction's debug identifier."""
+
+_ANSWERED_AS = {0: INVALID_CALL, 1100: CANCELLED}
+"""Codes that `on_error` answers with another one."""
 
 
 class Lifecycle:
@@ -51,9 +59,12 @@ class Lifecycle:
         "_database",
         "_deferred",
         "_failure",
+        "_identifier",
+        "_lock",
         "_plain",
         "_promises",
         "_read_error",
+        "_reads_system_keys",
         "_retries",
         "_settings",
         "_size_limit",
@@ -62,6 +73,8 @@ class Lifecycle:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # Threads may share a transaction, as they may on a cluster. Reentrant: what a call settles may call back.
+        self._lock = threading.RLock()
         self._committed_version = NO_VERSION  # survives even a reset
         self._begin()
 
@@ -69,6 +82,7 @@ class Lifecycle:
         """Start anew, as if just created."""
         self._settings = self._database._settings
         self._retries = 0
+        self._identifier: str | bytes | None = None
         self._backoff: Backoff | None = None
         self._began = self._database._time.clock()
         self._begin_attempt()
@@ -86,6 +100,7 @@ class Lifecycle:
         self._committing = False
         self._commit_future: Future[None] | None = None
         self._skip_write_conflict = False
+        self._reads_system_keys = False
         self._promises: Promises | None = None
         # Whether reads and writes need no second look: nothing failed, nothing is committing, nothing times
         # out.
@@ -102,25 +117,30 @@ class Lifecycle:
     def _use_refusal(self) -> FDBError | None:
         self._check_timeout()
         if self._committing:
-            self._fail(FDBError(USED_DURING_COMMIT))
+            self._used_during_commit()
             return FDBError(USED_DURING_COMMIT)
         return self._failure
 
     def _check_write(self) -> None:
         """Raise when the transaction is committing; a failed one still takes writes."""
         if self._committing:
-            self._fail(FDBError(USED_DURING_COMMIT))
+            self._used_during_commit()
             raise FDBError(USED_DURING_COMMIT)
+
+    def _used_during_commit(self) -> None:
+        if self._settings.protects_commit:
+            self._fail(FDBError(USED_DURING_COMMIT))
 
     def _defer(self, change: Callable[[Lifecycle], None]) -> None:
         """Make a change now, and keep its error for the next read or commit."""
-        if self._deferred is not None:
-            return
-        try:
-            change(self)
-        except FDBError as error:
-            self._deferred = error
-            self._plain = False
+        with self._lock:
+            if self._deferred is not None:
+                return
+            try:
+                change(self)
+            except FDBError as error:
+                self._deferred = error
+                self._plain = False
 
     def _fail(self, error: FDBError) -> None:
         """Spoil the transaction with its first failure."""
@@ -153,6 +173,7 @@ class Lifecycle:
         return TransactionOptions(self)
 
     def _set_timeout(self, milliseconds: int) -> None:
+        self._check_timeout()  # one that has fired is not undone
         self._settings = replace(self._settings, timeout=milliseconds)
         if milliseconds:
             self._plain = False
@@ -178,7 +199,8 @@ class Lifecycle:
         def look() -> None:
             transaction = weak()
             if transaction is not None:
-                transaction._check_timeout()
+                with transaction._lock:
+                    transaction._check_timeout()
 
         time = self._database._time
         time.call_later(deadline - time.clock(), look)
@@ -193,6 +215,20 @@ class Lifecycle:
 
     def _skip_next_write_conflict(self) -> None:
         self._skip_write_conflict = True
+
+    def _read_system_keys(self) -> None:
+        self._reads_system_keys = True
+
+    def _identify(self, identifier: str | bytes) -> None:
+        if not 0 < len(identifier) <= LONGEST_IDENTIFIER:
+            raise FDBError(INVALID_OPTION_VALUE)
+        if self._identifier not in (None, identifier):
+            raise FDBError(INVALID_CALL)
+        self._identifier = identifier
+
+    def _require_identifier(self) -> None:
+        if self._identifier is None:
+            raise FDBError(INVALID_CALL)
 
     def _bypass_unreadable(self) -> None:
         self._attempt.bypass_unreadable = True
@@ -219,12 +255,14 @@ class Lifecycle:
         """Start anew: forget reads, writes, errors and options. What waited for the old life fails with
         1025.
         """
-        self._end_attempt()
-        self._begin()
+        with self._lock:
+            self._end_attempt()
+            self._begin()
 
     def cancel(self) -> None:
         """Give the transaction up: reads and commits fail with 1025 until `reset`."""
-        self._fail(FDBError(CANCELLED))
+        with self._lock:
+            self._fail(FDBError(CANCELLED))
 
     def on_error(self, error: Any) -> Future[None]:
         """Get ready for the next attempt after `error`, a code or an exception that has one as `.code`.
@@ -241,6 +279,10 @@ class Lifecycle:
         code = error if isinstance(error, int) else getattr(error, "code", None)
         if not isinstance(code, int):
             raise error
+        with self._lock:
+            return self._on_error(error, code)
+
+    def _on_error(self, error: Any, code: int) -> Future[None]:
         self._check_timeout()
         if self._failure is not None:
             return Future(error=self._failure)
@@ -249,7 +291,9 @@ class Lifecycle:
         self._retries += 1
         if exhausted or code not in RETRIED:
             self._fail(FDBError(CANCELLED))
-            return Future(error=error if isinstance(error, FDBError) else FDBError(code if code else INVALID_CALL))
+            if code in _ANSWERED_AS or not isinstance(error, FDBError):
+                error = FDBError(_ANSWERED_AS.get(code, code))
+            return Future(error=error)
         return self._retry(code)
 
     def _retry(self, code: int) -> Future[None]:

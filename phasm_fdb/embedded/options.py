@@ -75,6 +75,26 @@ class TransactionOptions:
         """Let the next write be no write conflict."""
         self._transaction._defer(lambda tr: tr._skip_next_write_conflict())
 
+    def set_used_during_commit_protection_disable(self) -> None:
+        """Let a commit go on when the transaction is used meanwhile, which fails all the same."""
+
+        def apply(tr: Lifecycle) -> None:
+            tr._settings = replace(tr._settings, protects_commit=False)
+
+        self._transaction._defer(apply)
+
+    def set_read_system_keys(self) -> None:
+        """Let FoundationDB's own keys, from `b"\\xff"` on, be read; this engine has none of them."""
+        self._transaction._defer(lambda tr: tr._read_system_keys())
+
+    def set_debug_transaction_identifier(self, identifier: str | bytes) -> None:
+        """Name the transaction for logs, in 1 to 100 characters (else 2006); it cannot be changed (2000)."""
+        self._transaction._defer(lambda tr: tr._identify(identifier))
+
+    def set_log_transaction(self) -> None:
+        """Needs an identifier (2000); this engine logs nothing."""
+        self._transaction._defer(lambda tr: tr._require_identifier())
+
     def set_bypass_unreadable(self) -> None:
         """Read versionstamped keys as placeholders instead of failing (1036)."""
         self._transaction._defer(lambda tr: tr._bypass_unreadable())
@@ -121,6 +141,10 @@ class DatabaseOptions:
     def set_snapshot_ryw_disable(self) -> None:
         """Let snapshot reads not see own writes, where the transaction does not say otherwise."""
         self._change(snapshot_ryw=self._database._settings.snapshot_ryw - 1)
+
+    def set_transaction_used_during_commit_protection_disable(self) -> None:
+        """The default of `set_used_during_commit_protection_disable`."""
+        self._change(protects_commit=False)
 
     def set_max_watches(self, most: int) -> None:
         """How many watches may be open at once; one more fails with 1032."""

@@ -30,11 +30,11 @@ class Reader(ABC):
         """The database that is read."""
 
     @abstractmethod
-    def get(self, key: Any, /) -> Value:
+    def get(self, key: Any) -> Value:
         """The value at `key`, or None."""
 
     @abstractmethod
-    def get_key(self, key_selector: KeySelector, /) -> Key:
+    def get_key(self, key_selector: KeySelector) -> Key:
         """The key that a selector names: `b""` before the first key, `b"\\xff"` after the last."""
 
     @abstractmethod

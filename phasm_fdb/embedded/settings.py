@@ -29,6 +29,7 @@ class Settings:
         size_limit: the most bytes of a commit.
         snapshot_ryw: snapshot reads see own writes while this is above 0.
         bypass_unreadable: versionstamped keys are read as placeholders.
+        protects_commit: using a transaction while it commits fails the commit too.
     """
 
     timeout: int = 0
@@ -37,6 +38,7 @@ class Settings:
     size_limit: int = LARGEST_SIZE
     snapshot_ryw: int = 1
     bypass_unreadable: bool = False
+    protects_commit: bool = True
 
 
 def checked(value: int, least: int, most: int = _INT_MAX) -> int:
@@ -71,8 +73,6 @@ WITHOUT_EFFECT = frozenset(
         "priority_batch",
         "debug_retry_logging",
         "transaction_logging_enable",
-        "debug_transaction_identifier",
-        "log_transaction",
         "transaction_logging_max_field_length",
         "server_request_tracing",
         "automatic_idempotency",
@@ -96,20 +96,18 @@ WITHOUT_EFFECT = frozenset(
         "transaction_include_port_in_address",
         "transaction_automatic_idempotency",
         "test_causal_read_risky",
+        # The conflicting keys could be read as special keys, of which there are none here (2113).
+        "report_conflicting_keys",
+        "transaction_report_conflicting_keys",
     ]
 )
 REFUSED = frozenset(
     [
         "access_system_keys",
-        "read_system_keys",
         "raw_access",
         "initialize_new_database",
-        "report_conflicting_keys",
-        "transaction_report_conflicting_keys",
         "special_key_space_relaxed",
         "special_key_space_enable_writes",
-        "used_during_commit_protection_disable",
-        "transaction_used_during_commit_protection_disable",
     ]
 )
 

@@ -1,8 +1,8 @@
 """Reads of the stored data alone, as FoundationDB's inner client answers them (fdbclient/NativeAPI).
 
 No write of the transaction is seen here. FoundationDB's own keys lie above the user's, and selectors that
-run off the end of the user's keys land in them: this engine has none, so an endless row of them is made up
-(`_system_key`), because where a selector lands and how many rows were read decide what conflicts.
+run off the end of the user's keys land in them: this engine has none, so a row of them is made up (`_system_key`),
+because where a selector lands and how many rows were read decide what conflicts.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _FIRST_PAGE, _LAST_PAGE = 32, 2048
 
 
 _SYSTEM_PREFIX = b"\xff/"
-_SYSTEM_KEYS = 2**62
+_SYSTEM_KEYS = 1000
 _SYSTEM_ROWS = 16
-"""How many of the made-up rows one read returns at most."""
+"""How many of the made-up rows one read returns, unless it has to return more."""
 
 
 def _system_key(index: int) -> bytes:
@@ -73,7 +73,7 @@ def resolve(snapshot: Snapshot, place: Place) -> tuple[bytes, bool]:
         rows = snapshot.range(key, END, offset, False) if key < END else ()
         if len(rows) >= offset:
             return rows[offset - 1][0], False
-        return _system_key(offset - len(rows) - 1), False
+        return _system_key(min(offset - len(rows) - 1, _SYSTEM_KEYS)), False
     count = 1 - offset
     rows = snapshot.range(b"", min(key, END), count, True) if key else ()
     return (rows[count - 1][0], False) if len(rows) >= count else (b"", True)
@@ -115,13 +115,15 @@ def _user_rows(snapshot: Snapshot, low: bytes, high: bytes, reverse: bool, wante
 
 
 def _add_system_rows(found: StoredRows, low: bytes, high: bytes, limits: Limits, reverse: bool) -> None:
-    """Go on with the made-up rows of `[low, high)`; a few are as good as all, and `more` says that there
-    are more.
+    """Go on with the made-up rows of `[low, high)`; a few are as good as all, and `more` says that there are more.
+
+    Not fewer than the read is to return at least: a reverse read that begins `offset` keys past a key asks for that
+    many, to come to the key itself.
     """
     if high <= END or found.more:
         return
     numbers = range(_system_index(low), _system_index(high))
-    some = (numbers[::-1] if reverse else numbers)[:_SYSTEM_ROWS]
+    some = (numbers[::-1] if reverse else numbers)[: max(_SYSTEM_ROWS, limits.least)]
     _fill(found, ((_system_key(number), b"") for number in some), limits)
     found.more = found.more or len(numbers) > len(some)
 

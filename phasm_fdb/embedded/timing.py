@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from phasm_fdb.embedded.future import Future
 from phasm_fdb.errors import FDBError
@@ -44,6 +45,10 @@ class Time:
         self.call_later = call_later
 
 
+FUTURE_VERSION_SECONDS = 1.0
+"""How long a read waits for a version that has not happened yet (FUTURE_VERSION_DELAY of FoundationDB's storage)."""
+
+
 class Delay(Future[None]):
     """A future that is ready after a delay, with nothing or with an error.
 
@@ -80,3 +85,25 @@ class Delay(Future[None]):
 
     def _expire(self) -> None:
         self.settle(error=self._outcome)
+
+
+class LateRead(Delay):
+    """A read at a version that has not happened yet: made when the version has had its time to happen.
+
+    Args:
+        read: makes it; raises what the read fails with.
+    """
+
+    __slots__ = ("_read",)
+
+    def __init__(self, time: Time, read: Callable[[], Any]) -> None:
+        self._read = read
+        super().__init__(time, FUTURE_VERSION_SECONDS)
+
+    def _expire(self) -> None:
+        try:
+            result = self._read()
+        except FDBError as error:
+            self.settle(error=error)
+        else:
+            self.settle(result)

@@ -16,9 +16,20 @@ from phasm_fdb.embedded.limits import limits_of
 from phasm_fdb.embedded.mutation import versionstamp
 from phasm_fdb.embedded.range_result import Batch
 from phasm_fdb.embedded.reader import Reader
-from phasm_fdb.embedded.selector import END, SPECIAL, KeySelector, KeyValue, key_bytes, place_of
+from phasm_fdb.embedded.selector import (
+    END,
+    METADATA_VERSION,
+    NO_METADATA_VERSION,
+    SPECIAL,
+    KeySelector,
+    KeyValue,
+    Place,
+    key_bytes,
+    place_of,
+)
 from phasm_fdb.embedded.splitting import split_points
 from phasm_fdb.embedded.store import CommitRequest, Committed, Store
+from phasm_fdb.embedded.timing import LateRead
 from phasm_fdb.embedded.watch import WatchFuture
 from phasm_fdb.embedded.writer import (
     INVERTED_RANGE,
@@ -37,13 +48,17 @@ TRANSACTION_TOO_LARGE = 2101
 WATCHES_DISABLED = 1034
 NO_SPECIAL_KEYS = 2113
 
+FUTURE_VERSION = 1009
+
 T = TypeVar("T")
+F = TypeVar("F", bound=Future[Any])
 
 
 class Transaction(Writer, Reader):
-    """Reads of one snapshot of the database, and writes that a commit makes all at once or not at all."""
+    """Reads of one snapshot of the database, and writes that a commit makes all at once or not at all.
 
-    __slots__ = ()
+    May be used by several threads, and takes attributes, in which layers keep things (`fdb.directory` does).
+    """
 
     @property
     def db(self) -> Database:
@@ -56,25 +71,47 @@ class Transaction(Writer, Reader):
 
     # ------------------------------------------------------------------------------------------------- reads
 
-    def get(self, key: Any, /) -> Value:
+    def get(self, key: Any) -> Value:
         if type(key) is bytes and self._plain and key < END and len(key) <= KEY_SIZE_LIMIT:
-            try:
-                return ReadValue(self._attempt.get(key, False))
-            except FDBError as error:
-                self._read_error = self._read_error or error
-                return Value(error=error)
+            with self._lock:
+                try:
+                    return ReadValue(self._attempt.get(key, False))
+                except FDBError as error:
+                    return self._get_failed(error, key, False)
         return self._get(key_bytes(key), False)
 
     def _get(self, key: bytes, snapshot: bool) -> Value:
-        if not self._plain or key >= END or len(key) > KEY_SIZE_LIMIT:
-            refused = self._get_refused(key)
-            if refused is not None:
-                return refused
-        try:
-            return ReadValue(self._attempt.get(key, snapshot))
-        except FDBError as error:
-            self._read_error = self._read_error or error
-            return Value(error=error)
+        with self._lock:
+            if not self._plain or key >= END or len(key) > KEY_SIZE_LIMIT:
+                refused = self._get_refused(key)
+                if refused is not None:
+                    return refused
+            try:
+                return ReadValue(self._read(key, snapshot))
+            except FDBError as error:
+                return self._get_failed(error, key, snapshot)
+
+    def _get_failed(self, error: FDBError, key: bytes, snapshot: bool) -> Value:
+        return self._failed(error, Value, lambda: self._read(key, snapshot))
+
+    def _read(self, key: bytes, snapshot: bool) -> bytes | None:
+        value = self._attempt.get(key, snapshot)
+        return NO_METADATA_VERSION if value is None and key == METADATA_VERSION else value
+
+    def _failed(self, error: FDBError, kind: type[F], read: Callable[[], Any]) -> F:
+        """The answer to a read that failed: one of a version that has not happened yet is made again."""
+        if error.code == FUTURE_VERSION and self._attempt.version is not None:
+            return _LATE[kind](self._database._time, lambda: self._read_late(read))  # type: ignore[return-value]
+        self._read_error = self._read_error or error
+        return kind(error=error)
+
+    def _read_late(self, read: Callable[[], Any]) -> Any:
+        with self._lock:
+            try:
+                return read()
+            except FDBError as error:
+                self._read_error = self._read_error or error
+                raise
 
     def _get_refused(self, key: bytes) -> Value | None:
         """The answer to a read of a key that needs no reading, if it is one."""
@@ -83,27 +120,33 @@ class Transaction(Writer, Reader):
         if key >= SPECIAL:
             return Value(error=FDBError(NO_SPECIAL_KEYS))
         error = self._refusal()
-        if error is None and key >= END:
+        if error is None and key >= END and key != METADATA_VERSION:
+            if self._reads_system_keys:
+                return Value()
             error = FDBError(OUTSIDE_LEGAL_RANGE)
         if error is not None:
             return Value(error=error)
         return Value() if len(key) > KEY_SIZE_LIMIT else None
 
-    def get_key(self, key_selector: KeySelector, /) -> Key:
+    def get_key(self, key_selector: KeySelector) -> Key:
         return self._get_key(key_selector, False)
 
     def _get_key(self, selector: KeySelector, snapshot: bool) -> Key:
         key = key_bytes(selector.key)
-        refusal = self._refusal()
-        if refusal is None and key > END:
-            refusal = FDBError(OUTSIDE_LEGAL_RANGE)
-        if refusal is not None:
-            return Key(error=refusal)
-        try:
-            return Key(self._attempt.get_key(place_of(selector), snapshot))
-        except FDBError as error:
-            self._read_error = self._read_error or error
-            return Key(error=error)
+        with self._lock:
+            refusal = self._refusal()
+            if refusal is None and key > END:
+                if self._reads_system_keys:
+                    selector = KeySelector(END, False, selector.offset)
+                else:
+                    refusal = FDBError(OUTSIDE_LEGAL_RANGE)
+            if refusal is not None:
+                return Key(error=refusal)
+            place = place_of(selector)
+            try:
+                return Key(self._attempt.get_key(place, snapshot))
+            except FDBError as error:
+                return self._failed(error, Key, lambda: self._attempt.get_key(place, snapshot))
 
     def _fetch(
         self, begin: KeySelector, end: KeySelector, limit: int, mode: int, iteration: int, reverse: bool, /
@@ -124,18 +167,24 @@ class Transaction(Writer, Reader):
             limits = limits_of(limit, mode, iteration)
         except FDBError as error:
             return Future(error=error)
-        refusal = self._range_refusal(key_bytes(begin.key), key_bytes(end.key))
-        if refusal is not None:
-            return Future(error=refusal)
-        low, high = place_of(begin), place_of(end)
-        if low.offset >= high.offset and low.key >= high.key:
-            return Future(Batch([], False))
-        try:
-            found = self._attempt.get_range(low, high, limits, reverse, snapshot)
-        except FDBError as error:
-            self._read_error = self._read_error or error
-            return Future(error=error)
-        return Future(Batch(list(map(KeyValue._make, found.rows)), found.more))
+        with self._lock:
+            refusal = self._range_refusal(key_bytes(begin.key), key_bytes(end.key))
+            if refusal is not None:
+                return Future(error=refusal)
+            low, high = place_of(begin), place_of(end)
+            if self._reads_system_keys:
+                low, high = _of_users(low), _of_users(high)
+            if low.offset >= high.offset and low.key >= high.key:
+                return Future(Batch([], False))
+
+            def read() -> Batch:
+                found = self._attempt.get_range(low, high, limits, reverse, snapshot)
+                return Batch(list(map(KeyValue._make, found.rows)), found.more)
+
+            try:
+                return Future(read())
+            except FDBError as error:
+                return self._failed(error, Future, read)
 
     def _range_refusal(self, begin: bytes, end: bytes) -> FDBError | None:
         if self._deferred is not None:
@@ -143,33 +192,36 @@ class Transaction(Writer, Reader):
         if begin >= SPECIAL and end >= SPECIAL:
             return FDBError(NO_SPECIAL_KEYS)
         refusal = self._refusal()
-        if refusal is None and (begin > END or end > END):
+        if refusal is None and (begin > END or end > END) and not self._reads_system_keys:
             refusal = FDBError(OUTSIDE_LEGAL_RANGE)
         return refusal
 
     def get_read_version(self) -> Future[int]:
-        self._check_timeout()
-        error = self._deferred or self._failure
-        if error is not None:
-            return Future(error=error)
-        try:
-            return Future(self._attempt.read_version())
-        except FDBError as failure:
-            return Future(error=failure)
+        with self._lock:
+            self._check_timeout()
+            error = self._deferred or self._failure
+            if error is not None:
+                return Future(error=error)
+            try:
+                return Future(self._attempt.read_version())
+            except FDBError as failure:
+                return Future(error=failure)
 
     def get_estimated_range_size_bytes(self, begin_key: bytes, end_key: bytes) -> Future[int]:
-        return self._look(begin_key, end_key, lambda store: _size(store, begin_key, end_key))
+        begin, end = key_bytes(begin_key), key_bytes(end_key)
+        return self._look(begin, end, SPECIAL, lambda store: _size(store, begin, min(end, END)))
 
     def get_range_split_points(self, begin_key: bytes, end_key: bytes, chunk_size: int) -> Future[list[bytes]]:
         if chunk_size <= 0:
             raise ValueError("chunk_size must be positive")
-        return self._look(begin_key, end_key, lambda store: _split_points(store, begin_key, end_key, chunk_size))
+        begin, end = key_bytes(begin_key), key_bytes(end_key)
+        return self._look(begin, end, END, lambda store: _split_points(store, begin, end, chunk_size))
 
-    def _look(self, begin: bytes, end: bytes, look: Callable[[Store], T]) -> Future[T]:
+    def _look(self, begin: bytes, end: bytes, last: bytes, look: Callable[[Store], T]) -> Future[T]:
         """Look at a range as it is now: neither at the read version nor with own writes, nor as a conflict."""
-        begin, end = key_bytes(begin), key_bytes(end)
-        refusal = FDBError(INVERTED_RANGE) if begin > end else self._refusal()
-        if refusal is None and end > END:
+        with self._lock:
+            refusal = FDBError(INVERTED_RANGE) if begin > end else self._refusal()
+        if refusal is None and end > last:
             refusal = FDBError(OUTSIDE_LEGAL_RANGE)
         if refusal is not None:
             return Future(error=refusal)
@@ -180,12 +232,16 @@ class Transaction(Writer, Reader):
 
     # ----------------------------------------------------------------------------------------------- watches
 
-    def watch(self, key: Any, /) -> Future[None]:
+    def watch(self, key: Any) -> Future[None]:
         """A future that is ready when the value of `key` is no longer what this transaction sees now.
 
         It counts from the commit on; until then it fires when this transaction writes another value.
         """
         key = key_bytes(key)
+        with self._lock:
+            return self._watch(key)
+
+    def _watch(self, key: bytes) -> Future[None]:
         refusal = self._refusal() or self._watch_refusal(key)
         if refusal is not None:
             return Future(error=refusal)
@@ -203,7 +259,7 @@ class Transaction(Writer, Reader):
     def _watch_refusal(self, key: bytes) -> FDBError | None:
         if not self._attempt.sees_writes:
             return FDBError(WATCHES_DISABLED)
-        if key >= END:
+        if key >= END and key != METADATA_VERSION:
             return FDBError(OUTSIDE_LEGAL_RANGE)
         return FDBError(KEY_TOO_LARGE) if len(key) > KEY_SIZE_LIMIT else None
 
@@ -216,6 +272,12 @@ class Transaction(Writer, Reader):
         cannot be known whether the writes were made, and with the error of any earlier read or write that
         was not legal.
         """
+        with self._lock:
+            prepared = self._prepare()
+        return prepared if isinstance(prepared, Future) else self._send(prepared)
+
+    def _prepare(self) -> CommitRequest | Future[None]:
+        """What is to be committed, or the answer where nothing is."""
         refusal = self._refusal()
         if refusal is not None:
             return Future(error=refusal)
@@ -234,7 +296,7 @@ class Transaction(Writer, Reader):
             self._committed_version = NO_VERSION
             self._committed(FDBError(NO_COMMIT_VERSION))
             return Future()
-        return self._send(request)
+        return request
 
     def _send(self, request: CommitRequest) -> Future[None]:
         store = self._database._store
@@ -272,11 +334,12 @@ class Transaction(Writer, Reader):
         refusal = self._refusal()
         if refusal is not None:
             return Key(error=refusal)
-        promises = self._promised()
-        if promises.stamp is None:
-            promises.stamp = Key(pending=True)
-            self._watch_timeout()
-        return promises.stamp
+        with self._lock:
+            promises = self._promised()
+            if promises.stamp is None:
+                promises.stamp = Key(pending=True)
+                self._watch_timeout()
+            return promises.stamp
 
     def get_approximate_size(self) -> Future[int]:
         """About how many bytes a commit would have now."""
@@ -295,10 +358,10 @@ class SnapshotReader(Reader):
     def db(self) -> Database:
         return self._transaction.db
 
-    def get(self, key: Any, /) -> Value:
+    def get(self, key: Any) -> Value:
         return self._transaction._get(key_bytes(key), True)
 
-    def get_key(self, key_selector: KeySelector, /) -> Key:
+    def get_key(self, key_selector: KeySelector) -> Key:
         return self._transaction._get_key(key_selector, True)
 
     def _fetch(
@@ -327,6 +390,26 @@ class _CommitFuture(Future[None]):
 
     def _before_blocking(self) -> None:
         self._store.help_commit()
+
+
+class _LateValue(LateRead, Value):
+    """The value at a version that has not happened yet."""
+
+    __slots__ = ()
+
+
+class _LateKey(LateRead, Key):
+    """A key at a version that has not happened yet."""
+
+    __slots__ = ()
+
+
+_LATE: dict[type[Future[Any]], type[LateRead]] = {Value: _LateValue, Key: _LateKey, Future: LateRead}
+
+
+def _of_users(place: Place) -> Place:
+    """The place, moved to the end of the users' keys if it is among FoundationDB's own, of which there are none."""
+    return Place(min(place.key, END), place.offset)
 
 
 def _size(store: Store, begin: bytes, end: bytes) -> int:

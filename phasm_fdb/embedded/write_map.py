@@ -227,7 +227,8 @@ class WriteMap:
         end = keys[above] if above < len(keys) else SPECIAL
         if below >= 0 and keys[below] == key:
             end = key_after(key)
-        return self._segment(begin, min(self.cleared.edge_above(key, end), self.unreadable.edge_above(key, end)))
+        end = min(end, self.cleared.edge_above(key, end), self.unreadable.edge_above(key, end))
+        return self._segment(begin, end)
 
     def segment_before(self, key: bytes) -> Segment:
         """The segment that the keys just before `key` lie in; `key` is above the empty key."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
+from phasm_fdb.embedded.aliases import add_aliases
 from phasm_fdb.embedded.lifecycle import INVALID_CALL, Lifecycle
 from phasm_fdb.embedded.mutation import (
     ADD,
@@ -28,10 +29,22 @@ from phasm_fdb.embedded.mutation import (
     stamp_offset,
     versionstamp,
 )
-from phasm_fdb.embedded.selector import END, SPECIAL, KeySelector, key_after, key_bytes, prefix_end, value_bytes
+from phasm_fdb.embedded.selector import (
+    END,
+    METADATA_VERSION,
+    SPECIAL,
+    KeySelector,
+    key_after,
+    key_bytes,
+    prefix_end,
+    value_bytes,
+)
 from phasm_fdb.errors import FDBError
 
 KEY_SIZE_LIMIT = 10_000
+
+_SET_METADATA_VERSION = (SET_VERSIONSTAMPED_VALUE, bytes(STAMP_LENGTH + OFFSET_LENGTH))
+"""The one thing that may be done to the key of the metadata version."""
 
 OUTSIDE_LEGAL_RANGE = 2004
 INVERTED_RANGE = 2005
@@ -46,33 +59,37 @@ class Writer(Lifecycle):
     __slots__ = ()
 
     @abstractmethod
-    def get_key(self, key_selector: KeySelector, /) -> Any:
+    def get_key(self, key_selector: KeySelector) -> Any:
         """The key that a selector names (see `Reader`)."""
 
     # ----------------------------------------------------------------------------------------- set and clear
 
-    def set(self, key: Any, value: Any, /) -> None:
+    def set(self, key: Any, value: Any) -> None:
         """Write `value` at `key`."""
         if type(key) is not bytes or type(value) is not bytes:
             key, value = key_bytes(key), value_bytes(value)
-        if self._takes(key, value):
-            self._attempt.set(key, value, True)
-        else:
-            self._defer(lambda _: self._set(key, value))
+        with self._lock:
+            if self._takes(key, value):
+                self._attempt.set(key, value, True)
+            else:
+                self._defer_set(key, value)
 
-    def clear(self, key: Any, /) -> None:
+    def _defer_set(self, key: bytes, value: bytes) -> None:
+        self._defer(lambda _: self._set(key, value))
+
+    def clear(self, key: Any) -> None:
         """Remove `key`, or the key that a selector names."""
         if isinstance(key, KeySelector):
             key = self.get_key(key)
         key = key_bytes(key)
         self._defer(lambda _: self._clear(key))
 
-    def clear_range(self, begin: Any, end: Any, /) -> None:
+    def clear_range(self, begin: Any, end: Any) -> None:
         """Remove every key from `begin` to before `end`; keys or selectors, None for the ends of all keys."""
         low, high = self._bound(begin, b""), self._bound(end, END)
         self._defer(lambda _: self._clear_range(low, high))
 
-    def clear_range_startswith(self, prefix: Any, /) -> None:
+    def clear_range_startswith(self, prefix: Any) -> None:
         """Remove every key that starts with `prefix`."""
         prefix = key_bytes(prefix)
         self.clear_range(prefix, prefix_end(prefix))
@@ -88,79 +105,80 @@ class Writer(Lifecycle):
 
     # ------------------------------------------------------------------------------------- atomic operations
 
-    def add(self, key: Any, param: Any, /) -> None:
+    def add(self, key: Any, param: Any) -> None:
         """Add, as little-endian integers of the parameter's length."""
         self._atomic_operation(ADD, key, param)
 
-    def bit_and(self, key: Any, param: Any, /) -> None:
+    def bit_and(self, key: Any, param: Any) -> None:
         """Bitwise "and"."""
         self._atomic_operation(BIT_AND, key, param)
 
-    def bit_or(self, key: Any, param: Any, /) -> None:
+    def bit_or(self, key: Any, param: Any) -> None:
         """Bitwise "or"."""
         self._atomic_operation(BIT_OR, key, param)
 
-    def bit_xor(self, key: Any, param: Any, /) -> None:
+    def bit_xor(self, key: Any, param: Any) -> None:
         """Bitwise "xor"."""
         self._atomic_operation(BIT_XOR, key, param)
 
-    def append_if_fits(self, key: Any, param: Any, /) -> None:
+    def append_if_fits(self, key: Any, param: Any) -> None:
         """Append, unless the value would become too large."""
         self._atomic_operation(APPEND_IF_FITS, key, param)
 
-    def max(self, key: Any, param: Any, /) -> None:
+    def max(self, key: Any, param: Any) -> None:
         """Keep the larger, as little-endian unsigned integers."""
         self._atomic_operation(MAX, key, param)
 
-    def min(self, key: Any, param: Any, /) -> None:
+    def min(self, key: Any, param: Any) -> None:
         """Keep the smaller, as little-endian unsigned integers."""
         self._atomic_operation(MIN, key, param)
 
-    def byte_max(self, key: Any, param: Any, /) -> None:
+    def byte_max(self, key: Any, param: Any) -> None:
         """Keep the larger, as byte strings."""
         self._atomic_operation(BYTE_MAX, key, param)
 
-    def byte_min(self, key: Any, param: Any, /) -> None:
+    def byte_min(self, key: Any, param: Any) -> None:
         """Keep the smaller, as byte strings."""
         self._atomic_operation(BYTE_MIN, key, param)
 
-    def compare_and_clear(self, key: Any, param: Any, /) -> None:
+    def compare_and_clear(self, key: Any, param: Any) -> None:
         """Remove the key if it has just this value."""
         self._atomic_operation(COMPARE_AND_CLEAR, key, param)
 
-    def set_versionstamped_key(self, key: Any, param: Any, /) -> None:
+    def set_versionstamped_key(self, key: Any, param: Any) -> None:
         """Write at a key that gets the commit's versionstamp, where the key's last four bytes say."""
         key, param = key_bytes(key), value_bytes(param)
         self._defer(lambda _: self._stamp_key(key, param))
 
-    def set_versionstamped_value(self, key: Any, param: Any, /) -> None:
+    def set_versionstamped_value(self, key: Any, param: Any) -> None:
         """Write a value that gets the commit's versionstamp, where the value's last four bytes say."""
         self._atomic_operation(SET_VERSIONSTAMPED_VALUE, key, param)
 
     def _atomic_operation(self, code: int, key: Any, param: Any) -> None:
         key, param = key_bytes(key), value_bytes(param)
-        if code != SET_VERSIONSTAMPED_VALUE and self._takes(key, param):
-            self._attempt.operate(code, key, param, True)
-        else:
-            self._defer(lambda _: self._operate(code, key, param))
+        with self._lock:
+            if code != SET_VERSIONSTAMPED_VALUE and self._takes(key, param):
+                self._attempt.operate(code, key, param, True)
+                return
+        self._defer(lambda _: self._operate(code, key, param))
 
     # ---------------------------------------------------------------------------------------- conflict ranges
 
-    def add_read_conflict_range(self, begin: Any, end: Any, /) -> None:
+    def add_read_conflict_range(self, begin: Any, end: Any) -> None:
         """Conflict as if `[begin, end)` had been read.
 
         Raises:
             FDBError: 2005 when `begin` is above `end`.
         """
         low, high = _range(begin, end)
-        self._defer(lambda _: self._add_conflict(low, high, self._attempt.add_read_conflict))
+        self._defer(lambda _: self._add_read_conflict(low, high))
 
-    def add_read_conflict_key(self, key: Any, /) -> None:
+    def add_read_conflict_key(self, key: Any) -> None:
         """Conflict as if `key` had been read."""
         key = key_bytes(key)
         self.add_read_conflict_range(key, key_after(key))
 
-    def add_write_conflict_range(self, begin: Any, end: Any, /) -> None:
+    def add_write_conflict_range(self, begin: Any, end: Any) -> None:
         """Let others conflict as if `[begin, end)` had been written.
 
         Raises:
@@ -169,7 +187,7 @@ class Writer(Lifecycle):
         low, high = _range(begin, end)
         self._defer(lambda _: self._add_conflict(low, high, self._attempt.add_write_conflict))
 
-    def add_write_conflict_key(self, key: Any, /) -> None:
+    def add_write_conflict_key(self, key: Any) -> None:
         """Let others conflict as if `key` had been written."""
         key = key_bytes(key)
         self.add_write_conflict_range(key, key_after(key))
@@ -193,6 +211,8 @@ class Writer(Lifecycle):
         return not skip
 
     def _set(self, key: bytes, value: bytes) -> None:
+        if key == METADATA_VERSION:
+            raise FDBError(INVALID_CALL)
         _refuse_special(key >= SPECIAL)
         conflict = self._take_write_conflict()
         self._check_write()
@@ -225,7 +245,10 @@ class Writer(Lifecycle):
     def _operate(self, code: int, key: bytes, operand: bytes) -> None:
         conflict = self._take_write_conflict()
         self._check_write()
-        _check_sizes(key, operand)
+        if key != METADATA_VERSION:
+            _check_sizes(key, operand)
+        elif (code, operand) != _SET_METADATA_VERSION:
+            raise FDBError(INVALID_CALL)
         if code == SET_VERSIONSTAMPED_VALUE:
             _stamp_place(operand)
         self._attempt.operate(code, key, operand, conflict)
@@ -244,6 +267,13 @@ class Writer(Lifecycle):
         if self._promises is not None:
             for watch in [watch for watch in self._promises.watches if watch.key == key]:
                 self._promises.fire(watch)
+
+    def _add_read_conflict(self, begin: bytes, end: bytes) -> None:
+        if begin == METADATA_VERSION and end == key_after(begin):
+            self._check_write()
+            self._attempt.add_read_conflict(begin, end)
+        else:
+            self._add_conflict(begin, end, self._attempt.add_read_conflict)
 
     def _add_conflict(self, begin: bytes, end: bytes, add: Any) -> None:
         self._check_write()
@@ -266,6 +296,9 @@ class Writer(Lifecycle):
         if isinstance(key, KeySelector):
             key = self.get_key(key)
         return key_bytes(key)
+
+
+add_aliases(Writer)
 
 
 def _range(begin: Any, end: Any) -> tuple[bytes, bytes]:

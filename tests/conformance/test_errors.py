@@ -12,7 +12,7 @@ Key = Callable[[bytes], bytes]
 Fails = Callable[[int], AbstractContextManager[None]]
 
 CANCELLED, USED = 1025, 2017
-RETRIED = [1007, 1009, 1020, 1021, 1037, 1038, 1042, 1051, 1078, 1213, 1223]
+RETRIED = [1007, 1009, 1020, 1021, 1037, 1038, 1042, 1051, 1078, 1079, 1213, 1223]
 RAISED = [1000, 1025, 1031, 1036, 1039, 1101, 2000, 2004, 2017, 2101]
 
 
@@ -35,6 +35,15 @@ def test_on_error_raises_what_no_retry_helps(database: Any, at: Key, fails: Fail
         tr.on_error(code).wait()
     with fails(CANCELLED):
         tr.get(at(b"k")).wait()
+
+
+def test_on_error_makes_a_broken_promise_a_cancellation(database: Any, fails: Fails) -> None:
+    with fails(CANCELLED):
+        database.create_transaction().on_error(1100).wait()
+
+
+def test_an_error_is_shown_with_its_code(engine: Any) -> None:
+    assert repr(engine.FDBError(1020)) == "FDBError(1020)"
 
 
 def test_on_error_takes_the_exception_too(engine: Any, database: Any, at: Key) -> None:

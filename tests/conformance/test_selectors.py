@@ -133,3 +133,24 @@ def test_get_key_does_not_conflict_past_what_it_found(engine: Any, database: Any
 def test_an_offset_beyond_the_end_from_a_system_key_is_refused(engine: Any, database: Any, fails: Fails) -> None:
     with fails(2004):
         database.create_transaction().get_key(engine.KeySelector(b"\xff\x01", False, 1)).wait()
+
+
+@pytest.mark.parametrize("offset", [17, 18, 19, 100, 1_000, 1_000_000, 2**31 - 1])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_an_end_far_past_the_last_key_is_the_end(
+    engine: Any, database: Any, at: Key, stored: list[bytes], offset: int, reverse: bool
+) -> None:
+    """FoundationDB's own keys lie there. A reverse read begins among them, and has to come back to the users'."""
+    tr = database.create_transaction()
+    last = engine.KeySelector(at(b"j"), False, 1)
+    rows = tr.get_range(last, engine.KeySelector(at(b"j"), False, offset), reverse=reverse)
+    assert next(iter(rows)).key >= at(b"j")
+    if at(b"") == b"":  # nobody else's keys are there
+        assert [row.key for row in rows] == [at(b"j")]
+        tr.set(at(b"e"), b"mine")
+        tr.clear(at(b"j"))
+        rows = tr.get_range(
+            engine.KeySelector(at(b"d"), False, 1), engine.KeySelector(at(b"j"), False, offset), reverse=reverse
+        )
+        found = [row.key for row in rows]
+        assert (found[::-1] if reverse else found) == [at(b"d"), at(b"e"), at(b"f"), at(b"h")]

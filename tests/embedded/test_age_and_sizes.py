@@ -9,10 +9,11 @@ from collections.abc import Callable
 import pytest
 
 from phasm_fdb.embedded import Database, KeySelector, StreamingMode
+from phasm_fdb.embedded.transaction import Transaction
 from phasm_fdb.errors import FDBError
 from tests.embedded.virtual_time import VirtualTime, code_of
 
-RETRIED = [1007, 1009, 1020, 1021, 1037, 1038, 1042, 1051, 1078, 1213, 1223]
+RETRIED = [1007, 1009, 1020, 1021, 1037, 1038, 1042, 1051, 1078, 1079, 1213, 1223]
 RAISED = [1000, 1025, 1031, 1036, 1039, 1101, 2000, 2004, 2017, 2101]
 
 
@@ -24,6 +25,42 @@ def test_a_first_read_after_six_seconds_is_too_old(db: Database, time: VirtualTi
     tr.get_read_version().wait()
     time.advance(6)
     assert code_of(tr.get(b"k").wait) == 1007
+
+
+@pytest.mark.parametrize("read", ["get", "get_key", "get_range"])
+def test_a_read_of_the_future_waits_a_second_for_it(db: Database, time: VirtualTime, read: str) -> None:
+    db[b"k"] = b"v"
+    version = db.create_transaction().get_read_version().wait()
+    reads: dict[str, Callable[[Transaction], Callable[[], object]]] = {
+        "get": lambda tr: tr.get(b"k").wait,
+        "get_key": lambda tr: tr.get_key(KeySelector.first_greater_or_equal(b"a")).wait,
+        "get_range": lambda tr: tr.get_range(b"a", b"z").to_list,
+    }
+    never = db.create_transaction()
+    never.set_read_version(2**62)
+    began = time.now
+    assert code_of(reads[read](never)) == 1009
+    assert time.now - began == 1.0
+    never.set(b"other", b"")
+    assert code_of(never.commit().wait) == 1009
+    soon = db.create_transaction()
+    soon.set_read_version(version + 500_000)
+    wait = reads[read](soon)
+    time.advance(0.6)
+    db[b"k"] = b"later"
+    assert code_of(wait) == 0
+    assert soon.get(b"k") == b"v", "as of that version"
+
+
+def test_a_timeout_that_has_fired_cannot_be_undone(db: Database, time: VirtualTime) -> None:
+    for later in (0, 60_000):
+        tr = db.create_transaction()
+        tr.options.set_timeout(50)
+        time.advance(0.15)
+        tr.options.set_timeout(later)
+        assert code_of(tr.get(b"k").wait) == 1031
+        tr.reset()
+        assert code_of(tr.get(b"k").wait) == 0
 
 
 def test_a_key_that_was_read_is_answered_after_six_seconds(db: Database, time: VirtualTime) -> None:

@@ -250,8 +250,38 @@ def test_options_that_cannot_be_had_are_refused(db: Database) -> None:
     with pytest.raises(FDBError, match="access_system_keys") as caught:
         db.create_transaction().options.set_access_system_keys()
     assert caught.value.code == 2108
-    with pytest.raises(FDBError, match="report_conflicting_keys"):
-        db.options.set_transaction_report_conflicting_keys()
+    with pytest.raises(FDBError, match="special_key_space_relaxed"):
+        db.create_transaction().options.set_special_key_space_relaxed()
+
+
+def test_a_transaction_is_named_before_it_is_logged(db: Database) -> None:
+    tr = db.create_transaction()
+    tr.options.set_debug_transaction_identifier("name")
+    tr.options.set_log_transaction()
+    tr.get(b"k").wait()
+    tr.options.set_debug_transaction_identifier("another")
+    assert code_of(tr.get(b"k").wait) == 2000
+    unnamed = db.create_transaction()
+    unnamed.options.set_log_transaction()
+    assert code_of(unnamed.get(b"k").wait) == 2000
+    for identifier in ("", "x" * 101):
+        tr = db.create_transaction()
+        tr.options.set_debug_transaction_identifier(identifier)
+        assert code_of(tr.get(b"k").wait) == 2006
+
+
+@pytest.mark.parametrize("of_database", [False, True])
+def test_a_commit_may_be_protected_from_use_or_not(queued: Database, store: QueueStore, of_database: bool) -> None:
+    if of_database:
+        queued.options.set_transaction_used_during_commit_protection_disable()
+    tr = queued.create_transaction()
+    if not of_database:
+        tr.options.set_used_during_commit_protection_disable()
+    tr.set(b"k", b"v")
+    commit = tr.commit()
+    assert code_of(tr.get(b"k").wait) == 2017
+    store.help_commit()
+    assert code_of(commit.wait) == 0
 
 
 def test_unknown_options_are_no_options(db: Database) -> None:

@@ -51,6 +51,8 @@ def _write(steps: list[Mutation]) -> WriteMap:
         elif code == CLEAR_RANGE:
             if key < parameter:
                 written.clear_range(key, parameter)
+        elif code == SET_VERSIONSTAMPED_KEY:
+            written.stamp_key(_stamped(key), key + b"\0" * 10, key + b"\xff" * 10 + b"\0", parameter)
         else:
             written.operate(code, key, parameter)
     return written
@@ -97,7 +99,20 @@ def test_what_is_known_does_not_depend_on_the_database(
             assert written.apply(key, one.get(key)) == one.get(key)
 
 
-@given(writes)
+stamped_writes = st.lists(
+    st.one_of(
+        st.tuples(st.just(SET), keys, values),
+        st.tuples(st.just(CLEAR), keys, st.just(b"")),
+        st.tuples(st.just(CLEAR_RANGE), keys, keys),
+        st.tuples(st.sampled_from(OPERATIONS), keys, values),
+        st.tuples(st.just(SET_VERSIONSTAMPED_VALUE), keys, values.map(lambda value: _stamped(value))),
+        st.tuples(st.just(SET_VERSIONSTAMPED_KEY), keys, values),
+    ),
+    max_size=12,
+)
+
+
+@given(stamped_writes)
 def test_segments_cover_all_keys_once(steps: list[Mutation]) -> None:
     written = _write(steps)
     segments = [written.segment(b"")]
