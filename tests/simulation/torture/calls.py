@@ -37,7 +37,8 @@ class Apply:
     Attributes:
         which: of the layers.
         at: the time of the input in milliseconds since the epoch.
-        until: up to when its receipt is kept at least, in seconds since the epoch.
+        until, truly_until: up to when its receipt is kept at least, in seconds since the epoch, by the caller's clock
+            and by the true one.
         has_receipt: whether one is written: not for an input without a request id in a caller's transaction.
     """
 
@@ -46,6 +47,7 @@ class Apply:
     request_id: Any
     at: int
     until: float
+    truly_until: float
     has_receipt: bool
 
     def ask(self, layer: Layer, db_or_tr: Any) -> tuple[Answer, bool]:
@@ -64,7 +66,7 @@ class Apply:
             return replace(first, untracked=()), not isinstance(receipt.outcome, Refused)  # these are handed out once
         answer = _expected(lambda: model.apply(self.do, self.at, self.has_receipt))
         if self.request_id is not None and isinstance(answer, Outcome):
-            model.receipts[self.request_id] = Receipt(answer, self.until)
+            model.receipts[self.request_id] = Receipt(answer, self.until, self.truly_until)
         return answer_of(answer), False
 
 

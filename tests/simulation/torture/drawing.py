@@ -35,7 +35,9 @@ class Drawer:
     def __init__(self, rng: random.Random, without: frozenset[str] = frozenset()) -> None:
         self.rng = rng
         self._without = without
-        self._ids = rng.choice((1, 2, 4, len(s.IDS)))
+        self._ids = rng.sample(range(len(s.IDS)), rng.choice((1, 2, 4, len(s.IDS))))
+        if rng.random() < 0.2:
+            self._ids = list(rng.choice(s.EQUAL_IDS))
         keys = [number for number, key in enumerate(s.KEYS) if "\0" not in key or "zero bytes" not in without]
         self._keys = keys[: rng.choice((2, 4, len(keys)))]
         self._large = rng.choice((0.0, 0.03, 0.2))
@@ -73,7 +75,7 @@ class Drawer:
 
     def id(self) -> int:
         """The number of an id."""
-        return self.rng.randrange(self._ids)
+        return self.rng.choice(self._ids)
 
     def key(self) -> int:
         """The number of a key."""

@@ -180,6 +180,7 @@ class Game:
         self._note_features(call, seat)
         store, before, done = self._store, self._store.commits, self._unknowns()
         store.meanwhile = None if store.is_calm else lambda: self._meanwhile(before)
+        store.afterwards = None if store.is_calm else self._afterwards
         self._nested = 0
         try:
             answer, repeated = call.ask(seat.layers[call.which], self._db)
@@ -191,7 +192,7 @@ class Game:
                 raise
             return
         finally:
-            store.meanwhile = None
+            store.meanwhile = store.afterwards = None
         self._tell(f"{seat.kind}: {call} -> {answer} {'again' if repeated else ''}")
         was_applied = store.commits - self._nested > before
         expected, must_repeat = call.expect(self._models[call.which], repeated and not was_applied)
@@ -217,6 +218,18 @@ class Game:
             store.meanwhile, store.is_calm = meanwhile, False
         self._nested = nested + store.commits - commits
 
+    def _afterwards(self) -> None:
+        """Somebody sweeps after a commit whose outcome its caller does not know."""
+        store = self._store
+        meanwhile, store.meanwhile, store.afterwards, store.is_calm = store.meanwhile, None, None, True
+        try:
+            self._meet("sweep after an unknown result")
+            commits = store.commits
+            self._sweep(knows_pending=False)
+            self._nested += store.commits - commits
+        finally:
+            store.meanwhile, store.is_calm = meanwhile, False
+
     def _wait(self) -> None:
         seconds = self._rng.choice(JUMPS)
         self._meet("clock jumps hours" if seconds >= HOUR else "clock moves")
@@ -226,12 +239,10 @@ class Game:
         self._meet("clock skew")
         self._seat().clock.skew = self._rng.choice(SKEWS)
 
-    def _sweep(self, seat: Seat | None = None) -> None:
+    def _sweep(self, seat: Seat | None = None, knows_pending: bool = True) -> None:
         seat = self._seat() if seat is None else seat
         for which, layer in enumerate(seat.layers):
-            for receipt in self._models[which].receipts.values():
-                if receipt.until <= seat.clock():
-                    receipt.is_kept = False
+            self._models[which].sweep(seat.clock(), self._clock.now, knows_pending)
             self._until_done(lambda layer=layer: layer.sweep(self._db))  # type: ignore[misc]
 
     def _resize(self) -> None:
@@ -455,7 +466,7 @@ class Game:
             request_id = rng.choice(known)
         elif rng.random() < 0.3:
             request_id = None
-        return Apply(which, self._drawer.do(token), request_id, 0, 0.0, True)
+        return Apply(which, self._drawer.do(token), request_id, 0, 0.0, 0.0, True)
 
     def _some_complete(self, models: Sequence[Model]) -> Complete:
         which, rng = self._which(), self._rng
@@ -539,7 +550,14 @@ def _at(call: Call, seat: Seat, ttl_seconds: float, token: str, attempt: str = "
         return replace(call, token=token, at=at, has_receipt=not attempt)
     do = Do(call.do.token + attempt, call.do.steps)
     has_receipt = not attempt or call.request_id is not None
-    return replace(call, do=do, at=at, until=now + ttl_seconds, has_receipt=has_receipt)
+    return replace(
+        call,
+        do=do,
+        at=at,
+        until=now + ttl_seconds,
+        truly_until=seat.clock.true() + ttl_seconds,
+        has_receipt=has_receipt,
+    )
 
 
 def _require(call: Call, answer: Answer, expected: Answer) -> None:

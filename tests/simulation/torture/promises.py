@@ -113,11 +113,13 @@ class Receipt:
         outcome: what came of it; a `Refused` for a submitted input that was refused, or made the machine fail; None
             while it is queued.
         until: seconds since the epoch, by the clock of whoever wrote it, up to which it is kept at least.
-        is_kept: whether it is there for sure; once somebody swept later than `until` it may be.
+        truly_until: the same by the true time, which is the database's.
+        is_kept: whether it is there for sure; once somebody swept later than that it may be.
     """
 
     outcome: Outcome | Refused | None
     until: float
+    truly_until: float
     is_kept: bool = True
 
 
@@ -151,6 +153,19 @@ class Model:
             pending=dict(self.pending),
             receipts={id: replace(receipt) for id, receipt in self.receipts.items()},
         )
+
+    def sweep(self, now: float, true_now: float, knows_pending: bool = True) -> None:
+        """Somebody sweeps, by whose clock it is `now`: what has expired by both clocks need not be there any more.
+
+        Args:
+            knows_pending: nothing is committed that the model was not told of yet.
+        """
+        pending = {name_of(waiting.id) for waiting in self.pending.values()}
+        for receipt in self.receipts.values():
+            emitted = receipt.outcome.tracked if isinstance(receipt.outcome, Outcome) else ()
+            is_needed = knows_pending and any(name_of(one.id) in pending for one in emitted)
+            if receipt.until <= now and receipt.truly_until <= true_now and not is_needed:
+                receipt.is_kept = False
 
     # ------------------------------------------------------------------------------------------- inputs
 

@@ -51,6 +51,10 @@ class WallClock:
         self._clock = clock
         self.skew = 0.0
 
+    def true(self) -> float:
+        """The true time."""
+        return self._clock.now
+
     def __call__(self) -> float:
         return self._clock.now + self.skew
 

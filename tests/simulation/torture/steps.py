@@ -20,7 +20,15 @@ IDS = (
     UUID("00000000-0000-0000-0000-000000000006"),
     -7,
     ("eight", None, b"\0"),
+    # Equal in Python, and other keys.
+    2.0,
+    ("three", 3.0),
+    0.0,
+    -0.0,
+    False,
 )
+#: The numbers of ids that are equal in Python.
+EQUAL_IDS = ((1, 8), (2, 9), (10, 11, 12))
 #: Keys of texts: prefixes of each other, with zero bytes, and one that is long.
 KEYS = ("", "a", "a\0", "a\0b", "ab", "b", "é", "z" * 300)
 ORDERS = ("first", 2, ("third",))

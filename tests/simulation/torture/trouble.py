@@ -40,6 +40,7 @@ class TroubledStore:
 
     Attributes:
         meanwhile: called where another process is to commit; None where that may not happen now.
+        afterwards: called behind some commits that are done and not known to be; None where that may not happen now.
         commits: how many commits with writes were made.
         is_calm: nothing fails.
     """
@@ -57,6 +58,7 @@ class TroubledStore:
         self._met = met
         self._of_reads = [(code, p) for code in OF_READS if (p := probabilities.get(str(code)))]
         self.meanwhile: Callable[[], None] | None = None
+        self.afterwards: Callable[[], None] | None = None
         self.commits = 0
         self.is_calm = True
 
@@ -91,6 +93,8 @@ class TroubledStore:
         if outcomes and isinstance(outcomes[0], FDBError):
             done(outcomes[0])
             return
+        if outcomes and self.afterwards is not None and self._rng.random() < 0.3:
+            self.afterwards()
         done(FDBError(int(kind[:4]), "injected"))
 
     def _kind(self) -> str:
