@@ -85,7 +85,7 @@ def apply_batch(
             batch.more = True
             break
         _apply(machinery, base, stamps, queued, receipt, now, batch)
-        base.clear(queued.key)
+        _take(base, queued)
         batch.taken += 1
     base.flush(tr)
     return batch
@@ -183,6 +183,16 @@ def _input(machinery: Machinery, queued: Queued) -> Normal[Any]:
     return Normal(machinery.definition.inputs.from_raw(queued.raw), queued.at, queued.request_id)
 
 
+def _take(base: Staged, queued: Queued) -> None:
+    """Take an input out of the inbox, once.
+
+    It was found by a snapshot read, and the lease is the worker's own: a commit that timed out, and is done late, would
+    not conflict with the one that was made in its place.
+    """
+    base.add_read_conflict_range(queued.key, queued.key + b"\0")
+    base.clear(queued.key)
+
+
 def bury_first(machinery: Machinery, capabilities: Capabilities, lease: Lease, cause: str, now: float, tr: Any) -> None:
     """Move the first input of a lane to the dead letters: alone it makes a transaction that cannot be committed."""
     base = Staged(tr)
@@ -191,7 +201,7 @@ def bury_first(machinery: Machinery, capabilities: Capabilities, lease: Lease, c
         receipt = _receipt(machinery, queued, now, read_version(tr))
         if receipt is None or is_open(base.read(receipt.key)):
             _bury(machinery, base, TransactionStamps(), queued, receipt, cause, now)
-        base.clear(queued.key)
+        _take(base, queued)
     base.flush(tr)
 
 

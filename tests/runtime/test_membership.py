@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from phasm_fdb import Layer, StaleLease
+from phasm_fdb import Actions, Counter, Layer, StaleLease, State, StateMachine
 from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.transactional import run
 from phasm_fdb.runtime import Handlers
@@ -158,3 +158,42 @@ def test_under_a_stale_token_nothing_is_done(what: str) -> None:
 
 def _content(world: World, layer: Layer) -> list[tuple[bytes, bytes]]:
     return list(rows(world.db.create_transaction(), layer.keyspace.prefix, layer.keyspace.end))
+
+
+class TicksState(State):
+    ticks = Counter()
+
+
+class Ticks(StateMachine):
+    """Counts without reading."""
+
+    State = TicksState
+    Input = str
+
+    def stf(self, state: TicksState, input: Any, actions: Actions) -> None:
+        if input.payload == "start":
+            actions.later("clock", "tick", after=1.0)
+        else:
+            state.ticks.add(1)
+
+
+@pytest.mark.parametrize("what", ["applying inputs", "burying an input"])
+def test_a_commit_that_is_done_late_takes_no_input_a_second_time(what: str) -> None:
+    """The worker made another in its place, under the same lease; an input for later has no receipt."""
+
+    @in_virtual_time
+    async def test(world: World) -> None:
+        layer = world.layer(Ticks(), lanes=1)
+        joined(world, layer, b"a")
+        (lease,) = take(world, layer, b"a", 0)
+        assert lease == OLD
+        layer.apply(world.db, "start")
+        run(world.db, lambda tr: fire(layer.machinery, lease, 2**52, tr))
+        late, other = world.db.create_transaction(), world.db.create_transaction()
+        for tr in (late, other):
+            STALE[what](layer, tr)
+        other.commit().wait()
+        with pytest.raises(Exception, match="1020"):
+            late.commit().wait()
+
+    test()
