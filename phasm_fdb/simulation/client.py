@@ -30,7 +30,7 @@ RETRY_SECONDS = 0.5
 #: A read finds its storage server behind.
 FAILED_FOR_A_MOMENT = 1037
 
-_KINDS = ("request repeated", "request elsewhere", "client crash", "transaction", "reset", "body fails")
+_KINDS = ("request repeated", "request elsewhere", "client crash", "request late", "transaction", "reset", "body fails")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +165,13 @@ class Client:
         else:
             outcome = await self._until_known(operation, payload, dies_after)
         self._tell(operation, outcome, event)
+        late = self._decide("request late")
+        if late is not None:
+            await asyncio.sleep(float(late))
+            again = await self._until_known(operation, payload, None, self._new_seat(operation))
+            if outcome.is_applied:
+                self._compare(operation, outcome, again)
+            self._compare_beside(operation, outcome, again)
         if outcome.is_applied and self._decide("request elsewhere") is not None:
             again = await self._until_known(operation, payload, None, self._new_seat(operation))
             self._compare(operation, outcome, again)

@@ -85,6 +85,8 @@ class Operator:
     async def _do(self, kind: str, value: Any) -> None:
         park = self._park
         process = park.process(NAME)
+        if kind == "sweep":
+            process.skew = float(value)
         layer, db = park.layer(process), park.database(park.link(process, NAME))
         task = process.spawn(self._until_done(process, kind, layer, db, value), f"{NAME}: {kind}")
         await asyncio.wait([task])
