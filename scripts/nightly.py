@@ -2,7 +2,8 @@
 """Simulate the correct layers from thousands of new seeds, for a night: `scripts/nightly.py --seed 261124000 --jobs 8`.
 
 Prints a line for each workload as it ends, what was violated with the command that shows it again, and in the end how
-often each kind of fault happened. Exit status 1 if anything was violated, or a kind of fault never happened.
+often each kind of fault happened; then does all of `scripts/resources.py`. Exit status 1 if anything was violated, a
+kind of fault never happened, or something was left behind.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from phasm_fdb.simulation.faults import KINDS  # noqa: E402
 from phasm_fdb.simulation.fleet import Mission, fly  # noqa: E402
 from phasm_fdb.simulation.progress import Tally, shown  # noqa: E402
 from phasm_fdb.simulation.settings import DEFAULT_OPS  # noqa: E402
+from scripts import resources  # noqa: E402
 
 WORKLOADS = {
     **{name: scenario for name, scenario in SCENARIOS.items() if name != "long"},
@@ -76,6 +78,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--time", type=float, metavar="SECONDS", help="for so long at most, of all workloads")
     parser.add_argument("--ops", type=int, default=DEFAULT_OPS, metavar="N", help="operations of each run")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="how many processes")
+    parser.add_argument(
+        "--resources", type=float, default=1.0, metavar="X", help="do so much of scripts/resources.py (default 1, all)"
+    )
     options = parser.parse_args(arguments)
     results = [simulate(name, options, number) for number, name in enumerate(WORKLOADS)]
     faults: Counter[str] = Counter()
@@ -84,7 +89,8 @@ def main(arguments: Sequence[str]) -> int:
     print(f"{sum(result.seeds for result in results):,} seeds; faults:")
     for kind, count in faults.items():
         print(f"  {kind:<20} {count:>10,}" + ("" if count else "  <-- never"))
-    return 0 if all(result.held for result in results) and all(faults.values()) else 1
+    left_behind = bool(options.resources) and resources.main(["--share", str(options.resources)])
+    return 0 if all(result.held for result in results) and all(faults.values()) and not left_behind else 1
 
 
 if __name__ == "__main__":
