@@ -18,7 +18,7 @@ from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import is_transaction, run
 from phasm_fdb.database.versions import RecentVersions, read_version
 from phasm_fdb.dead_letters import DeadLetter, dead_letters, discard, requeue
-from phasm_fdb.errors import MachineDefinitionError
+from phasm_fdb.errors import InputError, MachineDefinitionError
 from phasm_fdb.guard import Mode, define
 from phasm_fdb.inbox import Inbox
 from phasm_fdb.journal import history, snapshot
@@ -146,8 +146,9 @@ class Layer:
 
         Args:
             payload: a value of the machine's `Input`, bare or in `Normal`.
-            request_id: any tuple-layer value that the caller repeats when it tries again. A repeated one applies
-                nothing and returns the first outcome, whatever the payload; its untracked actions are handed out once.
+            request_id: any tuple-layer value that the caller repeats when it tries again; that of a `Normal` is taken
+                if it is left out. A repeated one applies nothing and returns the first outcome, whatever the payload;
+                its untracked actions are handed out once.
             deliver: store the untracked actions, in the same transaction, for the handlers of a worker, which runs each
                 at most once; then `Applied.untracked` is empty.
 
@@ -157,6 +158,7 @@ class Layer:
             KeyspaceError: the subspace is not this machine's.
         """
         now = self._clock()
+        request_id = _request_id_of(payload, request_id)
         token = self._token_bytes(16) if request_id is None else b""
         input = self._stamped(payload, now, token if request_id is None else request_id)
         if isinstance(input.payload, TrackedActionCompleted):
@@ -241,6 +243,7 @@ class Layer:
             The request id.
         """
         now = self._clock()
+        request_id = _request_id_of(payload, request_id)
         input = self._stamped(payload, now, self._token_bytes(16) if request_id is None else request_id)
         self._machinery.definition.check_payload(input.payload)
 
@@ -469,3 +472,13 @@ def _time_of(input: Input, now: float) -> int:
 def _refuse_lanes(lanes: int) -> None:
     if not 1 <= lanes <= 10_000:
         raise MachineDefinitionError(f"lanes is {lanes}, and must be between 1 and 10,000")
+
+
+def _request_id_of(payload: Any, request_id: Any) -> Any:
+    """The request id that a call is given, beside its payload or in a `Normal`; raises an InputError for two."""
+    own = payload.request_id if isinstance(payload, Normal) else None
+    if own is None or request_id is None:
+        return own if request_id is None else request_id
+    if own != request_id:
+        raise InputError(f"request_id is {request_id!r}, and that of the Normal is {own!r}: give one of them")
+    return request_id

@@ -43,7 +43,7 @@ class Normal(Generic[P]):
         at: when it came, in integer milliseconds since the epoch; filled in from the layer's clock where None, and
             refused with an InputError where it is anything else. A machine reads time from here and nowhere else
             (PHASM's invariant 10).
-        request_id: the idempotency key that it came with, filled in by the layer.
+        request_id: the idempotency key that it came with; filled in by the layer where the caller gives none.
     """
 
     payload: P

@@ -9,7 +9,9 @@ import pytest
 from phasm_fdb import (
     Applied,
     FDBError,
+    InputError,
     Layer,
+    Normal,
     Subspace,
     Tracked,
     Untracked,
@@ -109,3 +111,14 @@ def test_an_unknown_commit_is_applied_once(
     done = wallets.complete(unknown(times, applied), 1, Declined())
     assert done.untracked == (Untracked(Notify("ann", "declined")),)
     assert wallets.view(db).balance["ann"] == 500
+
+
+def test_the_request_id_of_a_normal_counts(db: Any, wallets: Layer) -> None:
+    deposit = Normal(Deposit("ann", 500), request_id="d")
+    assert not wallets.apply(db, deposit).repeated
+    assert wallets.apply(db, deposit).repeated
+    assert wallets.apply(db, Deposit("ann", 500), request_id="d").repeated
+    assert wallets.submit(db, deposit) == "d"
+    assert wallets.view(db).balance["ann"] == 500
+    with pytest.raises(InputError, match="'e', and that of the Normal is 'd'"):
+        wallets.apply(db, deposit, request_id="e")
