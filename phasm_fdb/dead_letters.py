@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,7 +18,7 @@ from phasm_fdb.database.staged import Staged, decode_count, encode_count
 from phasm_fdb.database.transactional import run
 from phasm_fdb.database.versions import read_version
 from phasm_fdb.describing import place_of, value_of
-from phasm_fdb.errors import CodecError, DuplicateAction
+from phasm_fdb.errors import CodecError, DuplicateAction, message_of
 from phasm_fdb.failure import Failure
 from phasm_fdb.inbox import Queued
 from phasm_fdb.keys import unpack_element
@@ -120,16 +122,44 @@ def bury(
         staged.add(machinery.keyspace.dead_id(record.is_input, record.packed_id), ONE)
 
 
+def bury_row(
+    machinery: Machinery, staged: Staged, stamps: TransactionStamps, row: bytes, error: CodecError, now_ms: int
+) -> None:
+    """Move a row that does not decode to the dead letters, as it is; nothing is done if it is not there.
+
+    Args:
+        error: what is wrong with it.
+    """
+    keys = machinery.keyspace
+    value = staged.read(row)
+    if value is None:
+        return
+    stamp = hashlib.blake2b(row, digest_size=12).digest()  # its own may not be one, or that of something else
+    Failure(stored=value).write(staged, keys, stamp)
+    nothing = Record(None, None, is_input=row.startswith(keys.all_inbox))
+    bury(machinery, staged, stamps, nothing, Progress(), f"CodecError: {message_of(error)}", now_ms, stamp)
+    staged.clear(row)
+
+
 def dead_letters(machinery: Machinery, tr: Any) -> Iterator[DeadLetter]:
     """The dead letters, in the order they were given up."""
     for key, value in rows(tr, *machinery.keyspace.dead()):
-        yield _decode(machinery, tr, key, value)
+        try:
+            yield _decode(machinery, tr, key, value)
+        except CodecError as error:
+            with contextlib.suppress(CodecError):  # a key without a stamp has no name to discard it by
+                cause = f"CodecError: {message_of(error)}"
+                yield DeadLetter(stamp_of(key), "action", None, None, None, 0, cause, 0, raw=value)
 
 
 def discard(machinery: Machinery, tr: Any, stamp: Versionstamp, now: float) -> bool:
     """Remove a dead letter; False if there is none of that stamp. The receipt of its input expires in time from now."""
     staged = Staged(tr)
-    letter = _take(machinery.keyspace, staged, stamp)
+    try:
+        letter = _take(machinery.keyspace, staged, stamp)
+    except CodecError:
+        tr.clear(machinery.keyspace.dead_row(stamp))
+        return True
     if letter is None:
         return False
     packed_id, _, _, is_input, *_ = letter

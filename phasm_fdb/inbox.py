@@ -9,7 +9,7 @@ from typing import Any
 from fdb.tuple import Versionstamp
 
 from phasm_fdb import plain
-from phasm_fdb.database.ranges import rows
+from phasm_fdb.database.ranges import Row, rows
 from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.errors import CodecError
 from phasm_fdb.keys import check_size, unpack_element
@@ -77,10 +77,9 @@ class Inbox:
         staged.set_versionstamped_key(stamped_key(row), check_size(value, "the input", MAX_RECORD_BYTES))
         staged.add(self._keys.signal(lane), ONE)
 
-    def head(self, reader: Any, lane: int, limit: int) -> Iterator[Queued]:
-        """The first inputs of a lane, in order."""
-        for key, value in rows(reader, *self._keys.inbox(lane), limit=limit):
-            yield self.decode(key, value)
+    def head(self, reader: Any, lane: int, limit: int) -> Iterator[Row]:
+        """The first rows of a lane, in order."""
+        return rows(reader, *self._keys.inbox(lane), limit=limit)
 
     @staticmethod
     def decode(key: bytes, value: bytes) -> Queued:

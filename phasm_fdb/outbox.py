@@ -8,6 +8,7 @@ instead, until the worker that holds its lane moves it into the lane.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import heapq
@@ -294,13 +295,18 @@ class Outbox:
         return pack_element(id)
 
     def bury(self, tr: Any, limit: int = 1000) -> int:
-        """Remove rows that were taken out in the transaction that wrote them, and their marks; returns how many."""
-        marks = list(rows(tr, *self._keys.stillborn(), limit=limit))
-        for mark, place in marks:
-            lane, due = plain.list_from_bytes(place, _MARK)
-            tr.clear(self._row(lane, pack_element(stamp_of(mark)), due))
-            tr.clear(mark)
-        return len(marks)
+        """Remove rows that were taken out in the transaction that wrote them, and their marks; returns how many.
+
+        A mark that does not decode stays: it hides a row that must not come alive.
+        """
+        buried = 0
+        for mark, place in list(rows(tr, *self._keys.stillborn(), limit=limit)):
+            with contextlib.suppress(CodecError):
+                lane, due = plain.list_from_bytes(place, _MARK)
+                tr.clear(self._row(lane, pack_element(stamp_of(mark)), due))
+                tr.clear(mark)
+                buried += 1
+        return buried
 
     # --------------------------------------------------------------------------------------------- read
 
@@ -360,7 +366,11 @@ class Outbox:
 
     def stillborn(self, reader: Any) -> set[Versionstamp]:
         """The stamps of rows that died in the transaction that wrote them; nearly always empty."""
-        return {stamp_of(row) for row, _ in rows(reader, *self._keys.stillborn())}
+        stamps = set()
+        for row, _ in rows(reader, *self._keys.stillborn()):
+            with contextlib.suppress(CodecError):
+                stamps.add(stamp_of(row))
+        return stamps
 
     def _committed(self, tr: Any) -> Any:
         """A second transaction at the same read version, since this one cannot read what it has versionstamped."""

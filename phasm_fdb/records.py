@@ -87,7 +87,7 @@ class Record:
         """What the row `row` holds; raises a CodecError that names it if that is something else."""
         try:
             packed_id, raw, packed_key, *more = plain.list_from_bytes(data, _RECORD, optional=2)
-            is_input, progress = more or (False, None)
+            is_input, progress = more[0] if more else False, more[1] if len(more) > 1 else None
             if progress is not None:
                 plain.check_list(progress, _PROGRESS, optional=1)
         except CodecError as error:

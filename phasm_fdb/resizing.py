@@ -8,6 +8,7 @@ one lane at any time, and nothing of it runs while its rows move.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +20,7 @@ from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.database.transactional import run
 from phasm_fdb.errors import CodecError, shown
 from phasm_fdb.inbox import Inbox
-from phasm_fdb.keys import unpack
+from phasm_fdb.keys import pack_element, unpack
 from phasm_fdb.keyspace import stamp_of
 from phasm_fdb.meta import MOST_LANES
 from phasm_fdb.outbox import lane_of, place_of
@@ -81,8 +82,11 @@ def _switch(machinery: Machinery, tr: Any) -> int | None:
     if lanes is None:
         return None
     keys = machinery.keyspace
-    alive = {keys.session_of(key) for key, _ in rows(tr, *keys.workers())}
-    owners = {plain.list_from_bytes(value, _LEASE)[1] for _, value in rows(tr, *keys.leases())}
+    alive = set()
+    for key, _ in rows(tr, *keys.workers()):
+        with contextlib.suppress(CodecError):
+            alive.add(keys.session_of(key))
+    owners = {owner for _, value in rows(tr, *keys.leases()) if (owner := _owner(value)) is not None}
     if alive & owners:
         return None
     staged = Staged(tr)
@@ -91,6 +95,14 @@ def _switch(machinery: Machinery, tr: Any) -> int | None:
         machinery.meta.write(staged, replace(stored, lanes=lanes))
         staged.flush(tr)
     return lanes
+
+
+def _owner(lease: bytes) -> bytes | None:
+    """The session that holds a lane; nobody's, if the lease does not decode."""
+    with contextlib.suppress(CodecError):
+        owner: bytes | None = plain.list_from_bytes(lease, ((int,), (bytes, type(None))))[1]
+        return owner
+    return None
 
 
 def _finish(machinery: Machinery, tr: Any, lanes: int) -> None:
@@ -115,8 +127,20 @@ def _move_batch(
         return None
     batch = list(rows(tr, start, end, limit=BATCH))
     for row in batch:
-        move(machinery, tr, int(unpack(row[0][len(prefix) :])[0]), lanes, row)
+        with contextlib.suppress(CodecError):  # of a key that is none of a layer
+            lane = int(unpack(row[0][len(prefix) :])[0])
+            _move_row(machinery, tr, prefix, lane, lanes, row, move)
     return batch[-1][0] + b"\0" if len(batch) == BATCH else None
+
+
+def _move_row(machinery: Machinery, tr: Any, prefix: bytes, lane: int, lanes: int, row: Row, move: Move) -> None:
+    """Move one row; what does not decode goes to some lane, as it is, where a worker finds it."""
+    key, value = row
+    try:
+        move(machinery, tr, lane, lanes, row)
+    except CodecError:
+        tr.clear(key)
+        tr.set(prefix + pack_element(lane_of(value, lanes)) + key[len(prefix) + len(pack_element(lane)) :], value)
 
 
 def _move_action(machinery: Machinery, tr: Any, lane: int, lanes: int, row: Row) -> None:
@@ -165,7 +189,9 @@ def _move_place(machinery: Machinery, tr: Any, packed_id: bytes, lane: int) -> N
     """Note in the row of an id that its action lies in another lane."""
     id_row = machinery.keyspace.id_row(packed_id)
     place = Staged(tr).read(id_row)
-    if place is not None:  # None: the row died in the transaction that wrote it, and is only not swept yet
+    if place is None:  # the row died in the transaction that wrote it, and is only not swept yet
+        return
+    with contextlib.suppress(CodecError):  # whoever settles the action mends it
         place_of(place)
         _, *rest = plain.from_bytes(place)
         tr.set(id_row, plain.to_bytes([lane, *rest]))

@@ -101,6 +101,8 @@ class Applier:
         self._telemetry.count("transitions", batch.applied)
         self._telemetry.count("rejections", batch.rejected)
         self._telemetry.count("dead_letters", batch.buried)
+        for damaged in batch.damaged.values():
+            logger.error("a row goes to the dead letters: %s", damaged, extra={"lane": lane.lease.lane})
         for queued, error, is_tried_again in batch.failed:
             self._say_machine_failed(lane, queued, error, is_tried_again)
         lane.unknown_inputs |= batch.unknown

@@ -9,8 +9,8 @@ from typing import Any
 from phasm_fdb.actions import Untracked
 from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.database.versions import read_version
-from phasm_fdb.dead_letters import bury
-from phasm_fdb.errors import CodecError, InputFailed, InputRejected, TransitionError, message_of
+from phasm_fdb.dead_letters import bury, bury_row
+from phasm_fdb.errors import CodecError, InputFailed, InputRejected, NewerValue, TransitionError, message_of
 from phasm_fdb.failure import Failure, reads_of, text_of
 from phasm_fdb.inbox import Queued
 from phasm_fdb.keyspace import stamp_of
@@ -45,6 +45,8 @@ class Batch:
         applied, rejected, buried: what became of them.
         failed: those on which the machine failed, with the error, and whether they are tried again.
         untracked: the untracked actions that they emitted.
+        payloads: what the chosen inputs hold, by row; those that do not decode are not in it.
+        damaged: the rows that do not decode, with what is wrong with each.
         unknown: the types that this code does not know, of inputs that were left in place.
         more: there were more inputs than fitted.
     """
@@ -55,6 +57,8 @@ class Batch:
     buried: int = 0
     failed: list[tuple[Queued, Exception, bool]] = field(default_factory=list)
     untracked: list[Untracked[Any]] = field(default_factory=list)
+    payloads: dict[bytes, Any] = field(default_factory=dict, repr=False)
+    damaged: dict[bytes, CodecError] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
     more: bool = False
 
@@ -87,30 +91,72 @@ def apply_batch(
         _apply(machinery, base, stamps, queued, receipt, now, batch)
         _take(base, queued)
         batch.taken += 1
+    _bury_damaged(machinery, base, stamps, batch, now)
     base.flush(tr)
     return batch
+
+
+def _bury_damaged(machinery: Machinery, base: Staged, stamps: TransactionStamps, batch: Batch, now: float) -> None:
+    """Move the rows that do not decode to the dead letters."""
+    for row, error in batch.damaged.items():
+        bury_row(machinery, base, stamps, row, error, int(now * 1000))
+    batch.taken += len(batch.damaged)
+    batch.buried += len(batch.damaged)
 
 
 def _choose(
     machinery: Machinery, capabilities: Capabilities, reader: Any, lane: int, size: int, batch: Batch
 ) -> list[Queued]:
-    """The inputs to apply: not those of unknown types, nor any behind one of those with the same ordering key."""
+    """The inputs to apply: not those that only newer code knows, nor any behind one of those with its ordering key.
+
+    Rows that do not decode are named in the batch.
+    """
     chosen: list[Queued] = []
     blocked: set[bytes] = set()
-    for queued in machinery.inbox.head(reader, lane, size + LOOK_PAST):
-        if len(chosen) == size:
+    for key, value in machinery.inbox.head(reader, lane, size + LOOK_PAST):
+        if len(chosen) + len(batch.damaged) == size:
             batch.more = True
             break
+        try:
+            queued = machinery.inbox.decode(key, value)
+            stamp_of(key), queued.request_id
+        except CodecError as error:
+            batch.damaged[key] = error
+            continue
         if queued.packed_key in blocked:
             continue
-        tag = queued.tag
-        if tag in (capabilities.inputs if queued.untracked is None else capabilities.untracked):
+        unknown = _unknown(machinery, capabilities, queued, batch)
+        if unknown is None:
             chosen.append(queued)
             continue
-        batch.unknown.add(tag)
+        batch.unknown.add(unknown)
         if queued.packed_key is not None:
             blocked.add(queued.packed_key)
     return chosen
+
+
+def _unknown(machinery: Machinery, capabilities: Capabilities, queued: Queued, batch: Batch) -> str | None:
+    """What of an input this code does not know; None if it knows it, or knows that it does not decode.
+
+    What was decoded is kept in the batch.
+    """
+    tag = queued.tag
+    if tag not in (capabilities.inputs if queued.untracked is None else capabilities.untracked):
+        return tag
+    try:
+        batch.payloads[queued.key] = _decode(machinery, queued)
+    except NewerValue:
+        return f"{tag} in a newer form"
+    except CodecError:
+        return None
+    return None
+
+
+def _decode(machinery: Machinery, queued: Queued) -> Any:
+    """What a row holds: an input's payload, or an untracked action; raises a CodecError if it does not decode."""
+    if queued.untracked is not None:
+        return machinery.definition.untracked.from_raw(queued.untracked)
+    return machinery.definition.inputs.from_raw(queued.raw)
 
 
 def _receipt(machinery: Machinery, queued: Queued, now: float, version: int) -> Receipt | None:
@@ -130,9 +176,9 @@ def _apply(
     """Apply one input, or record why not; an untracked action is only taken out."""
     try:
         if queued.untracked is not None:
-            batch.untracked.append(Untracked(machinery.definition.untracked.from_raw(queued.untracked)))
+            batch.untracked.append(Untracked(_payload(machinery, queued, batch)))
             return
-        applied = transition(machinery, base, stamps, _input(machinery, queued), receipt, may_be_repeated=True)
+        applied = transition(machinery, base, stamps, _input(machinery, queued, batch), receipt, may_be_repeated=True)
     except TransitionError as rejection:
         batch.rejected += 1
         if receipt is not None and not isinstance(rejection, InputRejected):
@@ -173,14 +219,19 @@ def _failed(
     batch.buried += 1
     reads: tuple[tuple[bytes, bytes | None], ...] = ()
     with contextlib.suppress(CodecError):
-        reads = reads_of(machinery, base, _input(machinery, queued))
+        reads = reads_of(machinery, base, _input(machinery, queued, batch))
     Failure(traceback=text_of(error), reads=reads).write(base, machinery.keyspace, queued.key[-12:])
     _bury(machinery, base, stamps, queued, receipt, cause_of(error), now, queued.key[-12:])
 
 
-def _input(machinery: Machinery, queued: Queued) -> Normal[Any]:
+def _payload(machinery: Machinery, queued: Queued, batch: Batch) -> Any:
+    found = batch.payloads.get(queued.key, batch)
+    return _decode(machinery, queued) if found is batch else found
+
+
+def _input(machinery: Machinery, queued: Queued, batch: Batch) -> Normal[Any]:
     """A queued input as the machine gets it; raises a CodecError if its payload does not decode."""
-    return Normal(machinery.definition.inputs.from_raw(queued.raw), queued.at, queued.request_id)
+    return Normal(_payload(machinery, queued, batch), queued.at, queued.request_id)
 
 
 def _take(base: Staged, queued: Queued) -> None:
@@ -197,11 +248,13 @@ def bury_first(machinery: Machinery, capabilities: Capabilities, lease: Lease, c
     """Move the first input of a lane to the dead letters: alone it makes a transaction that cannot be committed."""
     base = Staged(tr)
     fence(machinery.keyspace, base, lease)
-    for queued in _choose(machinery, capabilities, tr.snapshot, lease.lane, 1, Batch()):
+    batch, stamps = Batch(), TransactionStamps()
+    for queued in _choose(machinery, capabilities, tr.snapshot, lease.lane, 1, batch):
         receipt = _receipt(machinery, queued, now, read_version(tr))
         if receipt is None or is_open(base.read(receipt.key)):
-            _bury(machinery, base, TransactionStamps(), queued, receipt, cause, now)
+            _bury(machinery, base, stamps, queued, receipt, cause, now)
         _take(base, queued)
+    _bury_damaged(machinery, base, stamps, batch, now)
     base.flush(tr)
 
 

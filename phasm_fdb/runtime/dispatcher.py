@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from phasm_fdb.errors import StaleLease
+from phasm_fdb.errors import CodecError, StaleLease
 from phasm_fdb.runtime.applier import Applier
 from phasm_fdb.runtime.calling import Caller
 from phasm_fdb.runtime.capabilities import Capabilities
@@ -20,6 +21,7 @@ from phasm_fdb.runtime.lane import Lane
 from phasm_fdb.runtime.lanes import Lanes
 from phasm_fdb.runtime.limit import Limiter
 from phasm_fdb.runtime.loading import read_pages, take_page
+from phasm_fdb.runtime.setting_aside import set_aside
 from phasm_fdb.runtime.settler import Settler
 from phasm_fdb.runtime.starting import Started, start
 from phasm_fdb.runtime.supervisor import Supervisor
@@ -28,6 +30,8 @@ from phasm_fdb.runtime.transacting import Transactor
 from phasm_fdb.runtime.version_clock import VersionClock
 from phasm_fdb.runtime.work import Work
 from phasm_fdb.transition import Machinery
+
+logger = logging.getLogger("phasm_fdb.worker")
 
 #: Nothing more is started while so many ended attempts wait to be recorded.
 MOST_UNSETTLED = 1_000
@@ -130,7 +134,21 @@ class Dispatcher:
                 take_page(lane, page, now)
             if page.watch is not None:
                 self._follow(lane, page.watch)
+            if page.damaged and self._lanes.of(lane.lease) is lane:
+                await self._set_aside(lane, page.damaged)
         return True
+
+    async def _set_aside(self, lane: Lane, damaged: dict[bytes, CodecError]) -> None:
+        """Move rows that do not decode to the dead letters."""
+        for error in damaged.values():
+            logger.error("a row goes to the dead letters: %s", error, extra={"lane": lane.lease.lane})
+        lane.dirty = True
+        try:
+            count = await self._transact(set_aside, self._machinery, lane.lease, damaged, self._now_ms())
+        except StaleLease:
+            self._lanes.lost(lane.lease.lane)
+        else:
+            self._telemetry.count("dead_letters", count)
 
     def _follow(self, lane: Lane, watch: Any) -> None:
         """Look at a lane again when its watch fires. One that fails is as good as lost: there is the poll."""
@@ -175,7 +193,8 @@ class Dispatcher:
         works = self._take()
         if not works:
             return False
-        limiter = Limiter(self._machinery.keyspace, self._keeper.session, self._chance, self._clock)
+        session, runs = self._keeper.session, self._lanes.runs
+        limiter = Limiter(self._machinery.keyspace, session, self._chance, self._clock, runs)
         try:
             started = await self._transact(start, self._machinery, self._capabilities, limiter, works, self._now_ms())
         except BaseException:
@@ -225,6 +244,11 @@ class Dispatcher:
             self._settle(work, None, error)
         for work in started.kept:
             self._settle(work, None, None)
+        for work in started.newer:
+            lane = self._lanes.of(work.lease)
+            if lane is not None:
+                lane.running.pop(work, None)
+                lane.window.leave(work)
         now = asyncio.get_running_loop().time()
         for tag, (works, seconds) in started.denied.items():
             self._blocked[tag] = now + seconds

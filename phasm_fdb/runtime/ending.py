@@ -42,6 +42,7 @@ class Verdict(enum.Enum):
     BURIED = "it was moved to the dead letters"
     GONE = "it is not pending any more"
     STALE = "its lane is lost"
+    LEFT = "it is left to newer code, which wrote its result"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from typing import Any
 
 from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.staged import Staged
+from phasm_fdb.dead_letters import bury_row
+from phasm_fdb.errors import CodecError
 from phasm_fdb.inbox import Queued
 from phasm_fdb.keyspace import stamp_of
 from phasm_fdb.outbox import TransactionStamps
@@ -32,9 +34,12 @@ def fire(machinery: Machinery, lease: Lease, now_ms: int, tr: Any) -> int:
     contents = staged.read_many([key for key, _ in due])
     fired = 0
     for (key, _), content in zip(due, contents, strict=True):
-        if content is not None and stamp_of(key) not in dead:  # not cancelled since the look
-            _move(machinery, staged, stamps, lease.lane, key, Record.decode(content), now_ms)
-            fired += 1
+        try:
+            if content is not None and stamp_of(key) not in dead:  # not cancelled since the look
+                _move(machinery, staged, stamps, lease.lane, key, Record.decode(content, key), now_ms)
+                fired += 1
+        except CodecError as error:
+            bury_row(machinery, staged, stamps, key, error, now_ms)
         staged.clear(key)
     staged.flush(tr)
     return len(due)

@@ -63,6 +63,10 @@ class Lanes:
         lane = self._lanes.get(lease.lane)
         return lane if lane is not None and lane.lease == lease else None
 
+    def runs(self, stamp: bytes) -> bool:
+        """Whether the action in the row of this versionstamp (12 bytes) is in the works."""
+        return any(work.row.endswith(stamp) for lane in self for work in lane.running)
+
     @property
     def are_idle(self) -> bool:
         """Whether nothing of any lane is in the works."""

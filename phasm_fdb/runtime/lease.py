@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from phasm_fdb import plain
 from phasm_fdb.database.staged import Staged
-from phasm_fdb.errors import StaleLease
+from phasm_fdb.errors import CodecError, StaleLease
 from phasm_fdb.keyspace import Keyspace
 
-_CONTENT: tuple[plain.Kinds, ...] = ((int,), (bytes, type(None)))
+_LEASE: tuple[plain.Kinds, ...] = ((int,), (bytes, type(None)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,15 @@ class Lease:
 
     @classmethod
     def decode(cls, lane: int, data: bytes | None) -> Lease:
-        """The lease in a row; a lane that nobody ever held has the token 0. A CodecError if the row holds no lease."""
-        token, owner = (0, None) if data is None else plain.list_from_bytes(data, _CONTENT)
+        """The lease in a row; a lane that nobody ever held has the token 0.
+
+        What does not decode is nobody's lease: its holder finds that out, and the lane is claimed anew. Fencing
+        compares whole rows, so a token that begins again does no harm.
+        """
+        try:
+            token, owner = (0, None) if data is None else plain.list_from_bytes(data, _LEASE)
+        except CodecError:
+            token, owner = 0, None
         return cls(lane, token, owner)
 
     def taken_by(self, session: bytes) -> Lease:

@@ -8,8 +8,9 @@ the same for all workers, whatever their own clocks say.
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,13 +84,22 @@ class Limiter:
         session: whose slots they are.
         chance: spreads workers over slots and shards.
         clock: the time of the token buckets, kept from one transaction to the next.
+        runs: whether what is told apart like this runs in this worker: else its slot is left over from a lost lane.
     """
 
-    def __init__(self, keyspace: Keyspace, session: bytes, chance: random.Random, clock: VersionClock) -> None:
+    def __init__(
+        self,
+        keyspace: Keyspace,
+        session: bytes,
+        chance: random.Random,
+        clock: VersionClock,
+        runs: Callable[[bytes], bool],
+    ) -> None:
         self._keys = keyspace
         self._session = session
         self._chance = chance
         self._clock = clock
+        self._runs = runs
 
     def take(self, tr: Any, staged: Staged, action_type: str, limit: Limit, holders: Sequence[bytes]) -> Permits:
         """Take permits for actions of a type, for as many of `holders` (what tells them apart) as there are."""
@@ -115,11 +125,15 @@ class Limiter:
 
         A slot that one of the holders has already is free too: an earlier attempt at this transaction did commit.
         """
-        alive = {self._keys.session_of(key) for key, _ in rows(tr.snapshot, *self._keys.workers())}
+        alive = set()
+        for key, _ in rows(tr.snapshot, *self._keys.workers()):
+            with contextlib.suppress(CodecError):
+                alive.add(self._keys.session_of(key))
         taken = set()
         for key, value in rows(tr.snapshot, *self._keys.slots(action_type)):
-            session, holder = plain.list_from_bytes(value, [(bytes,), (bytes,)])
-            if session in alive and not (session == self._session and holder in holders):
+            session, holder = _holder(value)
+            is_over = session == self._session and (holder in holders or not self._runs(holder))
+            if session in alive and not is_over:
                 taken.add(key)
         free = [row for slot in range(count) if (row := self._keys.slot(action_type, slot)) not in taken]
         chosen = self._chance.sample(free, min(len(holders), len(free)))
@@ -150,6 +164,15 @@ class Limiter:
             if taken == wanted:
                 break
         return taken, max(soonest, 1.0) / VERSIONS_PER_SECOND
+
+
+def _holder(data: bytes) -> tuple[bytes, bytes]:
+    """Whose a slot is, and for which action; nobody's, if that does not decode."""
+    try:
+        session, holder = plain.list_from_bytes(data, ((bytes,), (bytes,)))
+    except CodecError:
+        return b"", b""
+    return session, holder
 
 
 def _arrival(data: bytes | None) -> int:

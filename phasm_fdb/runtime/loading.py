@@ -10,6 +10,7 @@ from fdb.tuple import Versionstamp
 
 from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.waiting import wait
+from phasm_fdb.errors import CodecError
 from phasm_fdb.keyspace import stamp_of
 from phasm_fdb.records import Progress, Record, tag_of
 from phasm_fdb.runtime.lane import Lane
@@ -29,6 +30,7 @@ class Page:
         cursor: where to read on.
         at_end: there was nothing behind them.
         again: works that were read a second time, and where to read on; None if there was no need for any.
+        damaged: the rows that do not decode, each with what is wrong with it.
         next_timer_ms: when the first timer is due.
         has_inputs: whether the inbox holds anything.
         watch: fires when something comes into the lane after this.
@@ -39,6 +41,7 @@ class Page:
     cursor: bytes = b""
     at_end: bool = True
     again: tuple[list[Work], bytes | None] | None = None
+    damaged: dict[bytes, CodecError] = field(default_factory=dict)
     next_timer_ms: int | None = None
     has_inputs: bool = False
     watch: Any = None
@@ -78,12 +81,15 @@ class _Asked:
         """What was read, once it is there."""
         page = Page(cursor=self._lane.cursor, at_end=self._lane.at_end, watch=self._watch, version=version)
         if self._fresh is not None:
-            page.fresh, after = self._fresh.works(dead)
+            page.fresh, after = self._fresh.works(dead, page.damaged)
             page.at_end = after is None
             page.cursor = after or self._fresh.reached
-        page.again = None if self._again is None else self._again.works(dead)
+        page.again = None if self._again is None else self._again.works(dead, page.damaged)
         for key, _ in self._timers:
-            page.next_timer_ms = self._keys.timer_of(key)[1]
+            try:
+                page.next_timer_ms = int(self._keys.timer_of(key)[1])
+            except CodecError as error:
+                page.damaged[key] = error
         page.has_inputs = any(True for _ in self._inbox)
         return page
 
@@ -98,6 +104,7 @@ class _Span:
     """
 
     def __init__(self, machinery: Machinery, reader: Any, lane: Lane, begin: bytes, end: bytes) -> None:
+        self._keys = machinery.keyspace
         self._lease = lane.lease
         self.reached = begin
         first, last = machinery.keyspace.progress(lane.lease.lane)
@@ -105,22 +112,28 @@ class _Span:
         self._rows = rows(reader, begin, end, limit=PAGE)
         self._progress = rows(reader, first + begin[beyond:], last, limit=PAGE)
 
-    def works(self, dead: set[Versionstamp]) -> tuple[list[Work], bytes | None]:
-        """The works, and where to read on; None if that was all."""
+    def works(self, dead: set[Versionstamp], damaged: dict[bytes, CodecError]) -> tuple[list[Work], bytes | None]:
+        """The works, and where to read on; None if that was all. Rows that do not decode go to `damaged`."""
         read = list(self._rows)
-        progress = {stamp_of(key): value for key, value in self._progress}
+        progress = dict(self._progress)
         works = []
         for key, value in read:
-            stamp = stamp_of(key)
-            if stamp not in dead:
-                works.append(_work(self._lease, key, stamp, Record.decode(value), progress.get(stamp)))
+            try:
+                stamp = stamp_of(key)
+                if stamp not in dead:
+                    works.append(_work(self._lease, key, stamp, value, progress.get(self._keys.progress_of(key))))
+            except CodecError as error:
+                damaged[key] = error
         if read:
             self.reached = read[-1][0] + b"\0"
         return works, self.reached if len(read) == PAGE else None
 
 
-def _work(lease: Lease, key: bytes, stamp: Versionstamp, record: Record, progress_row: bytes | None) -> Work:
-    progress = Progress() if progress_row is None else Progress.decode(progress_row)
+def _work(lease: Lease, key: bytes, stamp: Versionstamp, value: bytes, progress_row: bytes | None) -> Work:
+    record = Record.decode(value, key)
+    progress = Progress() if progress_row is None else Progress.decode(progress_row, key)
+    if len(progress.origin) not in (0, len(key[-12:])):
+        raise CodecError(f"{progress.origin!r} is no versionstamp").at("the progress of the action", key)
     tag = tag_of(record.raw if progress.instead is None else progress.instead)
     return Work(lease, key, stamp, record.packed(stamp), tag, record.packed_key, progress)
 

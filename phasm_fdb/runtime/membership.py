@@ -7,6 +7,7 @@ whose owner has no row is free to be claimed. A worker that finds its own row go
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +15,13 @@ from typing import Any
 from phasm_fdb import plain
 from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.staged import Staged
+from phasm_fdb.errors import CodecError
 from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.resizing import wish
 from phasm_fdb.runtime.lease import Lease
 from phasm_fdb.transition import Machinery
+
+_PRESENCE: tuple[plain.Kinds, ...] = ((int,), (str,), (list,), (list,))
 
 
 class Evicted(Exception):
@@ -45,11 +49,12 @@ class Presence:
 
     @classmethod
     def decode(cls, data: bytes) -> Presence:
-        """What a worker's row says; raises a CodecError if it says something else."""
-        beat, name, actions, inputs = plain.list_from_bytes(data, [(int,), (str,), (list,), (list,)])
-        for names in (actions, inputs):
-            plain.check_list(names, [(str,)] * len(names))
-        return cls(beat, name, tuple(actions), tuple(inputs))
+        """What a row says; one that does not decode is of a worker that can do nothing, and will be judged dead."""
+        try:
+            beat, name, actions, inputs = plain.list_from_bytes(data, _PRESENCE)
+        except CodecError:
+            return cls(0, "unknown", (), ())
+        return cls(beat, name, tuple(map(str, actions)), tuple(map(str, inputs)))
 
     def next(self) -> Presence:
         return Presence(self.beat + 1, self.name, self.actions, self.inputs)
@@ -115,12 +120,24 @@ def beat(machinery: Machinery, session: bytes, presence: Presence, tr: Any) -> S
         raise Evicted
     tr.set(own, presence.encode())
     lanes = machinery.meta.peek(Staged(tr.snapshot)).lanes
-    workers = {keyspace.session_of(key): value for key, value in rows(tr.snapshot, *keyspace.workers())}
-    leases = {}
+    workers, leases = {}, {}
+    for key, value in rows(tr.snapshot, *keyspace.workers()):
+        with contextlib.suppress(CodecError):
+            workers[keyspace.session_of(key)] = value
     for key, value in rows(tr.snapshot, *keyspace.leases()):
-        lane = keyspace.lane_of(key)
-        leases[lane] = Lease.decode(lane, value)
-    return Survey(lanes, workers, leases, wish(machinery, tr.snapshot) is not None)
+        with contextlib.suppress(CodecError):
+            lane = keyspace.lane_of(key)
+            if key == keyspace.lease(lane):  # a number can be written in more than one way
+                leases[lane] = Lease.decode(lane, value)
+    return Survey(lanes, workers, leases, _is_being_resized(machinery, tr.snapshot))
+
+
+def _is_being_resized(machinery: Machinery, reader: Any) -> bool:
+    """Whether somebody wishes for another number of lanes; a wish that does not decode is none."""
+    try:
+        return wish(machinery, reader) is not None
+    except CodecError:
+        return False
 
 
 def evict(keyspace: Keyspace, dead: dict[bytes, bytes], tr: Any) -> list[bytes]:
@@ -142,7 +159,7 @@ def claim(machinery: Machinery, session: bytes, lanes: Iterable[int], tr: Any) -
     staged = Staged(tr)
     if staged.read(keyspace.worker(session)) is None:
         raise Evicted
-    if wish(machinery, tr) is not None:
+    if _is_being_resized(machinery, tr):
         return []
     count = machinery.meta.load(staged).lanes
     claimed = []

@@ -11,11 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fdb.tuple import Versionstamp
+
 from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.dead_letters import bury
-from phasm_fdb.errors import InputError, TransitionError
+from phasm_fdb.errors import CodecError, InputError, NewerValue, TransitionError
 from phasm_fdb.failure import Failure, reads_of, text_of
-from phasm_fdb.keys import MAX_VALUE_BYTES
+from phasm_fdb.keys import MAX_VALUE_BYTES, pack_element
+from phasm_fdb.keyspace import STAMP_BYTES
 from phasm_fdb.machine import TrackedActionCompleted
 from phasm_fdb.outbox import TransactionStamps, encode_place, place_of
 from phasm_fdb.records import Progress, Record
@@ -46,7 +49,7 @@ class Recorder:
         work = ending.work
         if work.slot is not None:
             self.staged.clear(work.slot)
-        if self.staged.read(work.row) is None:
+        if self.staged.read(work.row) is None or not self._is_pending(work):
             return Settled(Verdict.GONE)
         if ending.error is not None:
             return self._fail(ending, ending.error)
@@ -56,6 +59,46 @@ class Recorder:
             return self._apply(ending, self.machinery.definition.encode_result(ending.result))
         except (InputError, TransitionError) as refusal:
             return replace(self._fail(ending, refusal), refusal=refusal)
+
+    def _is_pending(self, work: Work) -> bool:
+        """Whether the action's id leads to its row; the way there is mended where it does not decode.
+
+        A row to which its id does not lead is of an action that was cancelled: it is removed.
+        """
+        keys, staged = self.machinery.keyspace, self.staged
+        place = staged.read(keys.id_row(work.packed_id))
+        if place is None:
+            return self._remove_leftover(work)
+        minted = work.packed_id == pack_element(work.stamp)
+        try:
+            lane, number, _, due, _ = place_of(place)
+        except CodecError:
+            kept = work.origin_bytes if work.progress.failures else None
+            healed = encode_place(work.lane, work.stamp.user_version, minted, kept=kept)
+            staged.set(keys.id_row(work.packed_id), healed)
+        else:
+            if (lane, number, due) != (work.lane, work.stamp.user_version, None):
+                return self._remove_leftover(work)
+        if minted:
+            return True
+        location = staged.read(keys.location_row(work.packed_id))
+        if location is None or location[:STAMP_BYTES] != work.stamp.tr_version:
+            if location is not None and self._is_there(work, location):
+                return self._remove_leftover(work)
+            staged.set(keys.location_row(work.packed_id), work.stamp.tr_version)
+        return True
+
+    def _is_there(self, work: Work, location: bytes) -> bool:
+        """Whether an action lies where a location row says."""
+        if len(location) < STAMP_BYTES:
+            return False
+        stamp = Versionstamp(location[:STAMP_BYTES], work.stamp.user_version)
+        return self.staged.read(self.machinery.keyspace.outbox_row(work.lane, stamp)) is not None
+
+    def _remove_leftover(self, work: Work) -> bool:
+        self.staged.clear(work.row)
+        self.staged.clear(self.machinery.keyspace.progress_row(work.lane, work.stamp))
+        return False
 
     # ---------------------------------------------------------------------------------------------- results
 
@@ -92,6 +135,8 @@ class Recorder:
         except Exception as error:
             if not is_ours(error) or (is_refusal(error) and not is_kept):
                 raise
+            if isinstance(error, NewerValue) and input is None:
+                return Settled(Verdict.LEFT)
             return self._keep(ending, raw, error, input)
         return Settled(Verdict.COMPLETED, applied)
 

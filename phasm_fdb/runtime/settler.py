@@ -122,7 +122,9 @@ class Settler:
             self._lanes.lost(work.lane)
             return
         lane.running.pop(work, None)
-        if settled.in_place is not None:
+        if verdict is Verdict.LEFT:
+            lane.window.leave(work)
+        elif settled.in_place is not None:
             work.progress = settled.in_place
             lane.window.retry(work)
         else:
@@ -139,7 +141,7 @@ class Settler:
             count("results.kept")
         elif verdict is Verdict.BURIED:
             count("dead_letters")
-        else:
+        elif verdict is not Verdict.LEFT:
             count("actions.stale")
         if settled.error is not None:
             self._say_machine_failed(ending.work, settled.error, verdict)

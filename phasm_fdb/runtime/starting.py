@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from phasm_fdb.database.staged import Staged
-from phasm_fdb.errors import CodecError
+from phasm_fdb.errors import CodecError, NewerValue
 from phasm_fdb.records import Progress, Record
 from phasm_fdb.runtime.capabilities import Capabilities
 from phasm_fdb.runtime.lease import stale_among
@@ -28,6 +28,7 @@ class Started:
         stale: their lane is lost.
         unreadable: their content does not decode, and why.
         spent: their last attempt was under way when a worker was lost, and there are no more.
+        newer: newer code wrote their content: they are left to it.
         kept: the call was made, and its result is kept: it is to be applied, and nothing is to be called.
         denied: at the limit of their type, and in how many seconds to try again, by type.
     """
@@ -38,6 +39,7 @@ class Started:
     unreadable: list[tuple[Work, CodecError]] = field(default_factory=list)
     spent: list[Work] = field(default_factory=list)
     kept: list[Work] = field(default_factory=list)
+    newer: list[Work] = field(default_factory=list)
     denied: dict[str, tuple[list[Work], float]] = field(default_factory=dict)
 
 
@@ -67,7 +69,7 @@ def start(
         elif content is None:
             started.gone.append(work)
         else:
-            _sort(machinery, capabilities, work, Record.decode(content), started, wanted)
+            _sort(machinery, capabilities, work, content, started, wanted)
     for tag, same_type in wanted.items():
         permits = _permits(capabilities, limiter, tr, staged, tag, same_type)
         for index, work in enumerate(same_type[: permits.count]):
@@ -84,18 +86,22 @@ def _sort(
     machinery: Machinery,
     capabilities: Capabilities,
     work: Work,
-    record: Record,
+    content: bytes,
     started: Started,
     wanted: dict[str, list[Work]],
 ) -> None:
     """Decode a work, and decide whether it may be started."""
-    work.record, work.id = record, record.id(work.stamp)
-    if work.progress.failures:
-        started.kept.append(work)
-        return
-    raw = record.raw if work.progress.instead is None else work.progress.instead
     try:
+        work.record = record = Record.decode(content, work.row)
+        work.id = record.id(work.stamp)
+        if work.progress.failures:
+            started.kept.append(work)
+            return
+        raw = record.raw if work.progress.instead is None else work.progress.instead
         work.action = machinery.definition.tracked.from_raw(raw)
+    except NewerValue:
+        started.newer.append(work)
+        return
     except CodecError as error:
         started.unreadable.append((work, error))
         return

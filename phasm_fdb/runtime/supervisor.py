@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from phasm_fdb.database.transactional import error_code
+from phasm_fdb.errors import CodecError
 
 T = TypeVar("T")
 
@@ -62,7 +63,8 @@ class Supervisor:
     async def until_done(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
         """Do some work, again and again while the database fails: after a pause, and never silently.
 
-        The pause grows with each failure in a row. Raises whatever else the work raises.
+        A row that does not decode, where nobody expects that, is treated the same: other work goes on. The pause grows
+        with each failure in a row. Raises whatever else the work raises.
         """
         loop = asyncio.get_running_loop()
         failures = 0
@@ -71,13 +73,14 @@ class Supervisor:
             try:
                 return await work()
             except Exception as error:
-                if error_code(error) is None:
+                if error_code(error) is None and not isinstance(error, CodecError):
                     raise
                 if loop.time() - begun > self._longest_pause:
                     failures = 0  # it went well for a while, or the database took its time to fail
                 pause = self._pause(failures)
                 failures += 1
-                logger.warning(
+                logger.log(
+                    logging.ERROR if isinstance(error, CodecError) else logging.WARNING,
                     "%s: %s failed, trying again in %.2f s: %r",
                     *(self._name, what, pause, error),
                     extra={"worker": self._name, "work": what, "code": error_code(error)},

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from phasm_fdb.actions import Actions, Tracked
 from phasm_fdb.database.staged import Staged
+from phasm_fdb.errors import CodecError
 from phasm_fdb.keys import check_size, pack_element
 from phasm_fdb.keyspace import stamp_of
 from phasm_fdb.meta import Stored
@@ -34,11 +37,7 @@ def take_over(machinery: Machinery, lease: Lease, now_ms: int, tr: Any) -> int:
     """
     staged = Staged(tr)
     fence(machinery.keyspace, staged, lease)
-    doubtful = [
-        (key, progress)
-        for key, value in staged.rows(*machinery.keyspace.progress(lease.lane))
-        if (progress := Progress.decode(value)).running
-    ]
+    doubtful = list(_doubtful(staged.rows(*machinery.keyspace.progress(lease.lane))))
     if not doubtful:
         return 0
     stored = machinery.meta.load(staged)
@@ -48,6 +47,16 @@ def take_over(machinery: Machinery, lease: Lease, now_ms: int, tr: Any) -> int:
     _add_unknown(machinery, staged, resumed, stored.lanes, now_ms)
     staged.flush(tr)
     return len(doubtful)
+
+
+def _doubtful(rows: Iterator[tuple[bytes, bytes]]) -> Iterator[Row]:
+    """The actions that were started and not settled; rows that do not decode are found when their lane is read."""
+    for key, value in rows:
+        with contextlib.suppress(CodecError):
+            progress = Progress.decode(value, key)
+            stamp_of(key)
+            if progress.running:
+                yield key, progress
 
 
 def _restored(machinery: Machinery, tr: Any, stored: Stored) -> dict[bytes, Tracked[Any]]:
@@ -66,7 +75,11 @@ def _resolve(machinery: Machinery, staged: Staged, lane: int, row: Row, resumed:
     if content is None:
         staged.clear(key)
         return
-    record = Record.decode(content)
+    try:
+        record = Record.decode(content)
+        id = record.id(stamp)
+    except CodecError:
+        return  # it is found when the lane is read
     action = resumed.get(record.packed(stamp))
     raw = record.raw if action is None else machinery.definition.tracked.to_raw(action.action)
     instead = None if raw == record.raw else raw
@@ -74,7 +87,7 @@ def _resolve(machinery: Machinery, staged: Staged, lane: int, row: Row, resumed:
         # Another call than the one that was under way: its attempts are counted anew.
         progress = replace(progress, attempts=0)
     encoded = replace(progress, running=False, instead=instead).encode()
-    staged.set(key, check_size(encoded, f"the action that restore puts in place of {record.id(stamp)!r}"))
+    staged.set(key, check_size(encoded, f"the action that restore puts in place of {id!r}"))
 
 
 def _add_unknown(

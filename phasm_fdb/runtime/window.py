@@ -235,6 +235,14 @@ class Window:
         self._loaded += 1
         self._make_ready(work)
 
+    def leave(self, work: Work) -> None:
+        """A work that was taken is left to newer code, as if its type were not known: its key waits."""
+        self.unknown.add(f"{work.tag} in a newer form")
+        work.record = work.action = None
+        if work.packed_key is not None:
+            self._loaded += 1
+            self._put_to_sleep(work)
+
     def done(self, work: Work) -> None:
         """A work is out of the lane: the next one of its key may start."""
         if work.packed_key is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from typing import Any
 
 import pytest
@@ -206,23 +206,40 @@ async def test_it_moves_with_its_action_when_the_layer_is_resized(world: World) 
 
 @in_virtual_time
 async def test_a_result_that_decodes_no_more_is_a_dead_letter_that_shows_it(world: World) -> None:
-    @dataclass(frozen=True)
-    class Settled:
-        number: int
-
+    other = make_dataclass("Charged", [("receipt", int)], frozen=True)
     bank = Bank(Retry(first_delay=0.5, max_attempts=2))
     layer = world.layer(Broken())
     task = world.loop.create_task(world.worker(layer, bank.handlers, lease_seconds=1.0).run())
     await aio.run(layer.apply, world.db, Pay(1))
     await world.until(lambda: rows_of_failures(world, layer) > 0)
     await killed(task)
-    newer = world.layer(type("Newer", (Broken,), {"name": "Till", "TrackedResult": Settled})())
+    newer = world.layer(type("Newer", (Broken,), {"name": "Till", "TrackedResult": other})())
     async with world.worker(newer, bank.handlers, lease_seconds=1.0):
         await world.until(lambda: bool(newer.dead_letters(world.db)))
     (letter,) = newer.dead_letters(world.db)
     assert letter.result == {"$": "Charged", "receipt": "receipt 1"}
     assert layer.dead_letters(world.db)[0].result == Charged("receipt 1")
     assert bank.calls == [1]
+
+
+@in_virtual_time
+async def test_a_result_that_newer_code_kept_is_left_to_it(world: World) -> None:
+    bank = Bank(Retry(first_delay=0.5, max_attempts=5))
+    layer = world.layer(Broken())
+    await aio.run(layer.apply, world.db, Pay(1, "k"))
+    await aio.run(layer.apply, world.db, Pay(2))
+    task = world.loop.create_task(world.worker(layer, bank.handlers, lease_seconds=1.0).run())
+    await world.until(lambda: rows_of_failures(world, layer) == 2)
+    await killed(task)
+    other = make_dataclass("Receipt", [("number", int)], frozen=True)
+    older = world.layer(type("Older", (Broken,), {"name": "Till", "TrackedResult": other})())
+    async with world.worker(older, bank.handlers, lease_seconds=1.0):
+        await asyncio.sleep(60.0)
+    assert older.dead_letters(world.db) == []
+    mended = world.layer(Mended())
+    async with world.worker(mended, bank.handlers, lease_seconds=1.0):
+        await world.until(lambda: not list(mended.pending(world.db)), 90.0)
+    assert sorted(bank.calls) == [1, 2]
 
 
 @in_virtual_time

@@ -174,5 +174,5 @@ def test_logs_have_fields(caplog: pytest.LogCaptureFixture) -> None:
         test()
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
-    assert record.getMessage() == "attempt 1 at Job failed, and it was moved to the dead letters: OSError: no route"
-    assert (record.action, record.verdict, record.lane in range(8)) == ("Job", "BURIED", True)  # type: ignore[attr-defined]
+    assert record.getMessage() == "attempt 1 at Job 1 failed, and it was moved to the dead letters: OSError: no route"
+    assert (record.action, record.id, record.verdict, record.lane in range(8)) == ("Job", 1, "BURIED", True)  # type: ignore[attr-defined]
