@@ -22,12 +22,14 @@ class Child:
             warnings.simplefilter("ignore", DeprecationWarning)  # of a fork while threads run, from Python 3.12 on
             self.pid = os.fork()
         if self.pid == 0:
+            self._mine.close()  # so that the child ends if the parent does
             try:
                 self._its.send(work(self))
             except BaseException:
                 self._its.send(traceback.format_exc())
             finally:
                 os._exit(0)
+        self._its.close()
 
     def pause(self) -> None:
         """In the child: tell the parent to go on, and wait until it says the same."""
@@ -47,5 +49,4 @@ class Child:
         result = self.answer()
         os.waitpid(self.pid, 0)
         self._mine.close()
-        self._its.close()
         return result

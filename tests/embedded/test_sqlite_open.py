@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import random
@@ -12,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from phasm_fdb.embedded import open_sqlite, sqlite_format
+from phasm_fdb.embedded import open_sqlite, sqlite_connections, sqlite_format, sqlite_log
 from phasm_fdb.errors import DatabaseError
 from tests.embedded.sqlite_help import ManualClock, contents, open_store, outcome, put
 from tests.embedded.unprivileged import attempt_unprivileged
+from tests.forking import Child
 
 SMALL, LARGE = 200, 60_000  # pairs: some pages, and more bytes than are checked at every open
 
@@ -226,6 +228,28 @@ def test_two_names_of_one_process_for_one_file_are_refused_where_they_would_have
     assert f"a hard link to {path}" in refusal(other)
     store.close()
     open_store(other, ManualClock()).close()
+
+
+def test_a_file_that_another_process_has_locked_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while it recovers the log, or looks whether that is the file's own."""
+    for module in (sqlite_format, sqlite_connections):
+        monkeypatch.setattr(module, "OPEN_SECONDS", 0.0)
+    path = make(tmp_path / "db.sqlite")
+
+    def hold(child: Child) -> None:
+        with path.open("rb+") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX, sqlite_log.SHARED_LOCK_BYTES, sqlite_log.SHARED_LOCK_AT)
+            child.pause()
+
+    child = Child(hold)
+    assert child.answer() == "paused"
+    with pytest.raises(DatabaseError, match="locked"):
+        open_store(path, ManualClock())
+    child.resume()
+    assert child.end() is None
+    open_store(path, ManualClock()).close()
 
 
 def test_an_unknown_synchronous_is_refused(tmp_path: Path) -> None:
