@@ -247,6 +247,10 @@ def test_a_file_that_another_process_has_locked_is_not_called_damaged(
     assert child.answer() == "paused"
     with pytest.raises(DatabaseError, match="locked"):
         open_store(path, ManualClock())
+    connection = sqlite3.connect(path)  # one that was made before the lock came
+    with pytest.raises(DatabaseError, match="another process has it locked; try again"):
+        sqlite_format.check(connection, path, full=False)
+    connection.close()
     child.resume()
     assert child.end() is None
     open_store(path, ManualClock()).close()
