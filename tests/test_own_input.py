@@ -67,15 +67,18 @@ class Basket(StateMachine):
 
 
 class Refusing:
-    """A database that refuses the first commit of each call with a conflict, since somebody else writes the key."""
+    """A database that refuses the first commit of writes with a conflict, since somebody else writes the key.
+
+    A layer's first transaction may be one that only asks for the version, and commits all the same.
+    """
 
     def __init__(self, db: Any, key: bytes) -> None:
-        self.db, self.key, self.is_due = db, key, True
+        self.db, self.key, self.due = db, key, 2
 
     def create_transaction(self) -> Any:
         tr = self.db.create_transaction()
-        if self.is_due:
-            self.is_due = False
+        if self.due:
+            self.due -= 1
             tr.add_read_conflict_key(self.key)
             tr.get_read_version().wait()
             self.db[self.key] = b"somebody else"
