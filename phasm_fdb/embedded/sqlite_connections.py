@@ -258,8 +258,8 @@ def require_own_locks(path: Path) -> None:
     for pool in _pools_of(path):
         if pool.is_open and pool.path != path:
             raise DatabaseError(
-                f"cannot open {path}: it is a hard link to {pool.path}, which is open, and the log of a database lies "
-                "beside one name: use that name everywhere"
+                f"cannot open {path}: it is open here as {pool.path}, and the log of a database lies beside one of its "
+                "names: use the same everywhere, or close it first"
             )
 
 

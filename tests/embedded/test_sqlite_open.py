@@ -225,7 +225,7 @@ def test_two_names_of_one_process_for_one_file_are_refused_where_they_would_have
     path, other = make(tmp_path / "db.sqlite"), tmp_path / "other.sqlite"
     os.link(path, other)
     store = open_store(path, ManualClock())
-    assert f"a hard link to {path}" in refusal(other)
+    assert f"it is open here as {path}" in refusal(other)
     store.close()
     open_store(other, ManualClock()).close()
 
