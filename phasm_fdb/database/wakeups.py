@@ -2,7 +2,8 @@
 
 FoundationDB calls `on_ready` on its network thread, for one future at a time, and each call needs the interpreter's
 lock, which that thread then takes from the loop's again and again. So while very many futures are waited for, those
-beyond the first have no callback: the loop looks at them all every millisecond.
+beyond the first have no callback: the loop looks at them all every millisecond. (The embedded engine's futures, which
+say so by `calls_cheaply`, are made ready by whatever thread does the work anyway.)
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class Wakeups:
 
     def soon(self, future: Future[Any], loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
         """A future of the loop that is done when `future` is ready, which takes milliseconds."""
+        if getattr(future, "calls_cheaply", False):
+            return self.some_time(future, loop)
         if len(self._called) < MOST_CALLED:
             woken = self.some_time(future, loop)
             self._called.add(woken)

@@ -128,6 +128,12 @@ class ConflictHistory:
                     return True
         return any(self._written(since, begin, end) for begin, end in ranges)
 
+    def contended(self, since: int, keys: Collection[bytes], ranges: Collection[KeyRange]) -> bytes:
+        """Where `conflicts` found one: the least such key, or begin of a range."""
+        found = [key for key in keys if self.conflicts(since, (key,), ())]
+        found += [span[0] for span in ranges if self.conflicts(since, (), (span,))]
+        return min(found)
+
     def forget(self, version: int) -> None:
         """Drop the commits up to `version`, as far as whole blocks are made of them."""
         while self._blocks and self._blocks[0].first <= version:

@@ -18,6 +18,7 @@ from phasm_fdb.embedded.settings import Settings
 from phasm_fdb.embedded.store import Store
 from phasm_fdb.embedded.timing import CallLater, Time, call_in_thread
 from phasm_fdb.embedded.transaction import Transaction
+from phasm_fdb.embedded.turns import Turns
 from phasm_fdb.embedded.watch import WatchCounter
 from phasm_fdb.errors import FDBError
 
@@ -49,6 +50,7 @@ class Database:
         self._random = random
         self._settings = Settings()
         self._watches = WatchCounter()
+        self._turns = Turns(self._time)
 
     @property
     def options(self) -> DatabaseOptions:

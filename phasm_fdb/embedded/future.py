@@ -41,6 +41,9 @@ class Future(Generic[T]):
 
     __slots__ = ("__weakref__", "_error", "_result", "_waiting")
 
+    calls_cheaply = True
+    """Every waiting task may have a callback; see `database.wakeups`."""
+
     def __init__(self, result: T | None = None, error: FDBError | None = None, *, pending: bool = False) -> None:
         self._result = result
         self._error = error

@@ -23,7 +23,9 @@ from phasm_fdb.embedded.backoff import RETRIED, Backoff
 from phasm_fdb.embedded.future import Future
 from phasm_fdb.embedded.options import TransactionOptions
 from phasm_fdb.embedded.promises import CANCELLED, Promises
+from phasm_fdb.embedded.store import NOT_COMMITTED
 from phasm_fdb.embedded.timing import Delay
+from phasm_fdb.embedded.turns import Turn
 from phasm_fdb.errors import FDBError
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class Lifecycle:
         "_commit_future",
         "_committed_version",
         "_committing",
+        "_contended",
         "_database",
         "_deferred",
         "_failure",
@@ -69,6 +72,7 @@ class Lifecycle:
         "_settings",
         "_size_limit",
         "_skip_write_conflict",
+        "_turn",
     )
 
     def __init__(self, database: Database) -> None:
@@ -76,6 +80,7 @@ class Lifecycle:
         # Threads may share a transaction, as they may on a cluster. Reentrant: what a call settles may call back.
         self._lock = threading.RLock()
         self._committed_version = NO_VERSION  # survives even a reset
+        self._turn: Turn | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -99,6 +104,7 @@ class Lifecycle:
         self._read_error: FDBError | None = None
         self._committing = False
         self._commit_future: Future[None] | None = None
+        self._contended: bytes | None = None  # where the commit lost
         self._skip_write_conflict = False
         self._reads_system_keys = False
         self._promises: Promises | None = None
@@ -148,6 +154,7 @@ class Lifecycle:
             return
         self._failure = error
         self._plain = False
+        self._end_turn()
         if self._commit_future is not None:
             self._commit_future.settle(error=error)
         if self._promises is not None:
@@ -256,6 +263,7 @@ class Lifecycle:
         1025.
         """
         with self._lock:
+            self._end_turn()
             self._end_attempt()
             self._begin()
 
@@ -297,15 +305,39 @@ class Lifecycle:
         return self._retry(code)
 
     def _retry(self, code: int) -> Future[None]:
-        if self._backoff is None:
-            self._backoff = Backoff(self._database._random)
         time, deadline = self._database._time, self._deadline
-        seconds = self._backoff.delay(code, self._settings.max_retry_delay / 1000)
+        wait = self._wait_for_turn(code)
+        if wait is None:
+            if self._backoff is None:
+                self._backoff = Backoff(self._database._random)
+            seconds = self._backoff.delay(code, self._settings.max_retry_delay / 1000)
+            if deadline is not None and time.clock() + seconds >= deadline:
+                wait = Delay(time, deadline - time.clock(), FDBError(TIMED_OUT))
+            else:
+                wait = Delay(time, seconds)
         self._end_attempt()
         self._begin_attempt()
-        if deadline is not None and time.clock() + seconds >= deadline:
-            return Delay(time, deadline - time.clock(), FDBError(TIMED_OUT))
-        return Delay(time, seconds)
+        return wait
+
+    def _wait_for_turn(self, code: int) -> Future[None] | None:
+        """Queue for the key that the commit lost; None where it is not known, or was lost in the own turn."""
+        key = self._contended if code == NOT_COMMITTED else None
+        if key is not None and self._turn is not None and self._turn.key == key:
+            return None
+        self._end_turn()
+        if key is None:
+            return None
+        turn = self._turn = self._database._turns.enter(key)
+        deadline = self._deadline
+        if deadline is not None and not turn.is_ready():
+            time = self._database._time
+            time.call_later(deadline - time.clock(), lambda: turn.time_out(FDBError(TIMED_OUT)))
+        return turn
+
+    def _end_turn(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            self._database._turns.leave(turn)
 
     def _end_attempt(self) -> None:
         self._drop(FDBError(CANCELLED))

@@ -45,6 +45,7 @@ from phasm_fdb.embedded.store import (
     CommitDone,
     CommitRequest,
     Committed,
+    Conflict,
     KeyRange,
     Snapshot,
     WatchFired,
@@ -53,7 +54,6 @@ from phasm_fdb.errors import DatabaseError, FDBError
 
 TRANSACTION_TOO_OLD = 1007
 FUTURE_VERSION = 1009
-NOT_COMMITTED = 1020
 CANCELLED = 1025
 
 _FIRST_VERSION = 10_000_000
@@ -164,11 +164,11 @@ class MemoryStore:
     def _commit(self, request: CommitRequest) -> Committed | FDBError:
         with self._lock:
             self._begin()
-            code = self._refusal(request)
+            refusal = self._refusal(request)
             version = max(self._version + 1, self._version_now())
-            if code:
+            if refusal is not None:
                 self._version = version  # a commit that conflicts takes a version too, as in a cluster
-                return FDBError(code)
+                return refusal
             committed = Committed(version, 0)
             self._writing = writes = self._plan(request, committed)
             self._write_all(writes, 2 * len(request.mutations) + _FORGET_LEAST)
@@ -189,16 +189,15 @@ class MemoryStore:
         if self._writing is not None:
             self._mend()
 
-    def _refusal(self, request: CommitRequest) -> int:
-        """The code of the error that the commit fails with, or 0."""
+    def _refusal(self, request: CommitRequest) -> FDBError | None:
+        """What the commit fails with, if so."""
         snapshot = request.snapshot
         if snapshot is None:
-            return 0
+            return None
         if self._clock() > self._readable_until(snapshot.version):
-            return TRANSACTION_TOO_OLD
-        if self._conflicts.conflicts(snapshot.version, request.read_keys, request.read_ranges):
-            return NOT_COMMITTED
-        return 0
+            return FDBError(TRANSACTION_TOO_OLD)
+        read = (snapshot.version, request.read_keys, request.read_ranges)
+        return Conflict(self._conflicts.contended(*read)) if self._conflicts.conflicts(*read) else None
 
     def _plan(self, request: CommitRequest, committed: Committed) -> _Writes:
         """What the request writes; changes nothing."""

@@ -28,7 +28,7 @@ from phasm_fdb.embedded.sqlite_format import PAGE_SIZE
 from phasm_fdb.embedded.sqlite_history import TRANSACTION_TOO_OLD, History, Horizon, RecentWrites
 from phasm_fdb.embedded.sqlite_log import raise_mark
 from phasm_fdb.embedded.sqlite_rows import Rows
-from phasm_fdb.embedded.store import VERSIONS_PER_SECOND, WINDOW_VERSIONS, Committed, KeyRange
+from phasm_fdb.embedded.store import NOT_COMMITTED, VERSIONS_PER_SECOND, WINDOW_VERSIONS, Committed, Conflict, KeyRange
 from phasm_fdb.errors import DatabaseError, FDBError
 
 LOCK_SECONDS = 5.0
@@ -154,9 +154,8 @@ class GroupWriter:
         ranges: set[KeyRange] = set()
         passed: list[QueuedCommit] = []
         for entry in group:
-            code = _check(entry, recent, now)
-            if code:
-                entry.outcome = FDBError(code)
+            entry.outcome = _refusal(entry, recent, now)
+            if entry.outcome is not None:
                 continue
             write_keys, write_ranges = _stage(entry, batch, versionstamp(version, len(passed)))
             recent.add(version, write_keys, write_ranges)
@@ -240,14 +239,18 @@ class GroupWriter:
         decide(undecided, error if isinstance(error, FDBError) else write_error(error, self._connections.path))
 
 
-def _check(entry: QueuedCommit, recent: RecentWrites, now: int) -> int:
-    """The code of the error that keeps `entry` from being committed, or 0."""
+def _refusal(entry: QueuedCommit, recent: RecentWrites, now: int) -> FDBError | None:
+    """What keeps `entry` from being committed, if anything."""
     request = entry.request
     if request.snapshot is None:
-        return 0
+        return None
     if now - entry.taken_at > WINDOW_VERSIONS:
-        return TRANSACTION_TOO_OLD
-    return recent.check(entry.since, request.read_keys, request.read_ranges)
+        return FDBError(TRANSACTION_TOO_OLD)
+    read = (entry.since, request.read_keys, request.read_ranges)
+    code = recent.check(*read)
+    if code == NOT_COMMITTED:
+        return Conflict(recent.contended(*read))
+    return FDBError(code) if code else None
 
 
 def _stage(entry: QueuedCommit, batch: Batch, stamp: bytes) -> tuple[list[bytes], list[KeyRange]]:

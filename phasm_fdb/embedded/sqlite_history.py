@@ -175,6 +175,10 @@ class RecentWrites:
             return TRANSACTION_TOO_OLD
         return 1020 if self._conflicts.conflicts(since, keys, ranges) else 0
 
+    def contended(self, since: int, keys: Collection[bytes], ranges: Collection[KeyRange]) -> bytes:
+        """Where `check` found a conflict: the least such key, or begin of a range."""
+        return self._conflicts.contended(since, keys, ranges)
+
     def forget(self, oldest: int) -> None:
         """Drop what was written up to the oldest version that can be read; who has read an earlier one is too old."""
         self._first = max(self._first, oldest)

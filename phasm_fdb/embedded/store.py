@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from phasm_fdb.embedded.mutation import Mutation
 from phasm_fdb.errors import FDBError
@@ -29,6 +29,8 @@ from phasm_fdb.errors import FDBError
 VERSIONS_PER_SECOND = 1_000_000
 WINDOW_SECONDS = 5.0
 WINDOW_VERSIONS = 5_000_000
+
+NOT_COMMITTED = 1020
 
 KeyRange = tuple[bytes, bytes]
 """A half-open span of keys: `begin <= key < end`."""
@@ -107,6 +109,21 @@ class CommitRequest:
     write_keys: Collection[bytes]
     write_ranges: Collection[KeyRange]
     mutations: Sequence[Mutation]
+
+
+class Conflict(FDBError):
+    """A commit that lost to another one (1020).
+
+    Attributes:
+        key: the key, or the begin of the range, that it has read and the other one has written.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__(NOT_COMMITTED)
+        self.key = key
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FDBError, (self.code, self.detail)
 
 
 CommitDone = Callable[[Committed | FDBError], None]

@@ -30,9 +30,12 @@ class Time:
         clock: seconds, never going back.
         sleep: blocks the calling thread until the clock has moved on by so many seconds.
         call_later: see `CallLater`.
+
+    Attributes:
+        is_real: whether it passes by itself, also while every thread of the program blocks.
     """
 
-    __slots__ = ("call_later", "clock", "sleep")
+    __slots__ = ("call_later", "clock", "is_real", "sleep")
 
     def __init__(
         self,
@@ -40,6 +43,7 @@ class Time:
         sleep: Callable[[float], None] = time.sleep,
         call_later: CallLater = call_in_thread,
     ) -> None:
+        self.is_real = sleep is time.sleep
         self.clock = clock
         self.sleep = sleep
         self.call_later = call_later

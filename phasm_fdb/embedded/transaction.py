@@ -28,7 +28,7 @@ from phasm_fdb.embedded.selector import (
     place_of,
 )
 from phasm_fdb.embedded.splitting import split_points
-from phasm_fdb.embedded.store import CommitRequest, Committed, Store
+from phasm_fdb.embedded.store import CommitRequest, Committed, Conflict, Store
 from phasm_fdb.embedded.timing import LateRead
 from phasm_fdb.embedded.watch import WatchFuture
 from phasm_fdb.embedded.writer import (
@@ -294,8 +294,14 @@ class Transaction(Writer, Reader):
             return Future(error=error)
         if request is None:
             self._committed_version = NO_VERSION
+            self._end_turn()
             self._committed(FDBError(NO_COMMIT_VERSION))
             return Future()
+        self._contended = self._database._turns.barred(request) if self._turn is None else None
+        if self._contended is not None:
+            lost = Conflict(self._contended)
+            self._not_committed(lost)
+            return Future(error=lost)
         return request
 
     def _send(self, request: CommitRequest) -> Future[None]:
@@ -304,9 +310,12 @@ class Transaction(Writer, Reader):
 
         def done(outcome: Committed | FDBError) -> None:
             if isinstance(outcome, FDBError):
+                if isinstance(outcome, Conflict):
+                    self._contended = outcome.key
                 self._not_committed(outcome)
                 future.settle(error=outcome)
             else:
+                self._end_turn()
                 self._committed_version = outcome.version
                 self._committed(versionstamp(*outcome))
                 future.settle()
