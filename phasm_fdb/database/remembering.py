@@ -25,7 +25,7 @@ class OwnWrites:
     def find(self, key: bytes) -> Any:
         """The value of a key, None where it was cleared; `_UNKNOWN` where the transaction did not write it."""
         value = self._rows.get(key, _UNKNOWN)
-        if value is _UNKNOWN and any(begin <= key < end for begin, end in self._cleared):
+        if value is _UNKNOWN and self._cleared and any(begin <= key < end for begin, end in self._cleared):
             return None
         return value
 
