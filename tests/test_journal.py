@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -416,6 +417,18 @@ def test_what_is_left_of_an_interrupted_snapshot_goes_after_an_hour() -> None:
     era.deposit(2)
     era.layer.sweep(era.db)
     assert era.db[keys.snapshot_part(version, 0)] == None  # noqa: E711 - the database's own None
+
+
+def test_a_pipe_or_a_device_is_written_to_and_stays_what_it_is(db: Any, wallets: Layer, tmp_path: Path) -> None:
+    wallets.apply(db, Deposit("ann", 1))
+    wallets.export(db, tmp_path / "file")
+    reader, writer = os.pipe()
+    try:
+        wallets.export(db, f"/dev/fd/{writer}")
+        assert os.read(reader, 1 << 16) == (tmp_path / "file").read_bytes()
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def test_a_file_that_is_not_whole_never_appears(db: Any, wallets: Layer, tmp_path: Path) -> None:

@@ -132,6 +132,12 @@ def chunks_of(path: str | Path) -> Iterator[bytes]:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[FrameWriter]:
+    if path.exists() and not path.is_file():  # a pipe, or a device such as /dev/stdout: nothing takes its place
+        with path.open("wb") as stream:
+            frames = FrameWriter(stream.write)
+            yield frames
+            frames.end()
+        return
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as file:

@@ -74,11 +74,12 @@ class Applier:
 
     async def _apply_all(self, lane: Lane) -> None:
         size = BatchSize(LARGEST_BATCH)
+        left: set[bytes] = set()  # for now: the state that they need may be another one the next time
         while lane.is_working:
             try:
                 with self._telemetry.span("phasm.inputs", lane=lane.lease.lane, size=size.now):
                     batch, attempts = await self._transact.counted(
-                        apply_batch, self._machinery, self._capabilities, lane.lease, size.now, self._clock()
+                        apply_batch, self._machinery, self._capabilities, lane.lease, size.now, left, self._clock()
                     )
             except Exception as error:
                 if error_code(error) not in TOO_LARGE:
@@ -87,6 +88,7 @@ class Applier:
                 continue
             size.went_through(batch.taken, attempts)
             self._after(lane, batch)
+            left |= batch.left
             if not batch.more:
                 return
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +49,7 @@ class Batch:
         payloads: what the chosen inputs hold, by row; those that do not decode are not in it.
         damaged: the rows that do not decode, with what is wrong with each.
         unknown: the types that this code does not know, of inputs that were left in place.
+        left: the rows of inputs that were left in place since the machine came upon state that newer code wrote.
         more: there were more inputs than fitted.
     """
 
@@ -60,16 +62,22 @@ class Batch:
     payloads: dict[bytes, Any] = field(default_factory=dict, repr=False)
     damaged: dict[bytes, CodecError] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
+    left: set[bytes] = field(default_factory=set)
     more: bool = False
 
 
 def apply_batch(
-    machinery: Machinery, capabilities: Capabilities, lease: Lease, size: int, now: float, tr: Any
+    machinery: Machinery, capabilities: Capabilities, lease: Lease, size: int, left: Set[bytes], now: float, tr: Any
 ) -> Batch:
     """Apply the first inputs of a lane, at most `size`, in one transaction, which the caller commits.
 
     A rejection is recorded as the input's outcome. An input that makes the machine fail goes to the dead letters; one
     that the machine sent itself is tried again before that, unless others wait behind it. None touches its neighbours.
+    One on which the machine comes upon state that newer code wrote is left in its place, and with it those behind it of
+    its ordering key.
+
+    Args:
+        left: the rows of inputs that were left so before.
 
     Raises:
         StaleLease: the lane is lost; nothing is written.
@@ -79,16 +87,26 @@ def apply_batch(
     base.exclusive = machinery.meta.load(base).cached
     batch = Batch()
     # A snapshot: only the holder of the lease takes inputs out, and new ones may come in meanwhile.
-    chosen = _choose(machinery, capabilities, tr.snapshot, lease.lane, size, batch)
+    chosen = _choose(machinery, capabilities, tr.snapshot, lease.lane, size, batch, left)
     version = read_version(tr)
     receipts = [_receipt(machinery, queued, now, version) for queued in chosen]
     base.read_many([receipt.key for receipt in receipts if receipt is not None])
     stamps = TransactionStamps()
+    blocked: set[bytes] = set()
     for queued, receipt in zip(chosen, receipts, strict=True):
         if stamps.count > LAST_NUMBER:
             batch.more = True
             break
-        _apply(machinery, base, stamps, queued, receipt, now, batch)
+        if queued.packed_key in blocked:
+            continue
+        try:
+            _apply(machinery, base, stamps, queued, receipt, now, batch)
+        except NewerValue:
+            batch.unknown.add(f"state that {queued.tag} needs, in a newer form")
+            batch.left.add(queued.key)
+            if queued.packed_key is not None:
+                blocked.add(queued.packed_key)
+            continue
         _take(base, queued)
         batch.taken += 1
     _bury_damaged(machinery, base, stamps, batch, now)
@@ -105,9 +123,15 @@ def _bury_damaged(machinery: Machinery, base: Staged, stamps: TransactionStamps,
 
 
 def _choose(
-    machinery: Machinery, capabilities: Capabilities, reader: Any, lane: int, size: int, batch: Batch
+    machinery: Machinery,
+    capabilities: Capabilities,
+    reader: Any,
+    lane: int,
+    size: int,
+    batch: Batch,
+    left: Set[bytes] = frozenset(),
 ) -> list[Queued]:
-    """The inputs to apply: not those that only newer code knows, nor any behind one of those with its ordering key.
+    """The inputs to apply: not those that are left to newer code, nor any behind one of those with its ordering key.
 
     Rows that do not decode are named in the batch.
     """
@@ -126,10 +150,11 @@ def _choose(
         if queued.packed_key in blocked:
             continue
         unknown = _unknown(machinery, capabilities, queued, batch)
-        if unknown is None:
+        if unknown is None and key not in left:
             chosen.append(queued)
             continue
-        batch.unknown.add(unknown)
+        if unknown is not None:
+            batch.unknown.add(unknown)
         if queued.packed_key is not None:
             blocked.add(queued.packed_key)
     return chosen
@@ -173,7 +198,11 @@ def _apply(
     now: float,
     batch: Batch,
 ) -> None:
-    """Apply one input, or record why not; an untracked action is only taken out."""
+    """Apply one input, or record why not; an untracked action is only taken out.
+
+    Raises:
+        NewerValue: the machine came upon state that newer code wrote; nothing is recorded.
+    """
     try:
         if queued.untracked is not None:
             batch.untracked.append(Untracked(_payload(machinery, queued, batch)))
@@ -185,6 +214,8 @@ def _apply(
             machinery.receipts.refuse(base, receipt, InputRejected(type(rejection).__name__, message_of(rejection)))
     except InputFailed:  # that was the outcome before
         batch.buried += 1
+    except NewerValue:
+        raise
     except Exception as error:
         if not is_ours(error):
             raise

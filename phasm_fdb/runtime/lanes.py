@@ -155,7 +155,7 @@ class Lanes:
         for tag in sorted((lane.window.unknown | lane.unknown_inputs) - self._said):
             self._said.add(tag)
             logger.warning(
-                "this worker has no handler for %s, and leaves it to others; said once", tag, extra=self._fields(lane)
+                "this worker has no code for %s, and leaves it to others; said once", tag, extra=self._fields(lane)
             )
 
     def _drain(self, lane: Lane, heir: bytes | None, now: float) -> None:

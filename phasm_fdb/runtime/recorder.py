@@ -141,10 +141,13 @@ class Recorder:
         return Settled(Verdict.COMPLETED, applied)
 
     def _keep(self, ending: Ending, raw: Any, error: Exception, input: TrackedActionCompleted[Any] | None) -> Settled:
-        """Keep a result that could not be applied, and try its transition again later, or not any more."""
+        """Keep a result that could not be applied, and try its transition again later, or not any more.
+
+        One for which the machine came upon state that newer code wrote waits for that, however often it was tried.
+        """
         work = ending.work
         failures = work.progress.failures + 1
-        if failures >= ending.retry.max_transitions:
+        if failures >= ending.retry.max_transitions and not isinstance(error, NewerValue):
             reads = () if input is None else reads_of(self.machinery, self.staged, input)
             return replace(self._give_up(ending, cause_of(error), Failure((raw,), text_of(error), reads)), error=error)
         if failures == 1:

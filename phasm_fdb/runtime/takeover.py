@@ -82,12 +82,21 @@ def _resolve(machinery: Machinery, staged: Staged, lane: int, row: Row, resumed:
         return  # it is found when the lane is read
     action = resumed.get(record.packed(stamp))
     raw = record.raw if action is None else machinery.definition.tracked.to_raw(action.action)
-    instead = None if raw == record.raw else raw
+    instead = None if raw in (record.raw, _as_written_now(machinery, record.raw)) else raw
     if instead != progress.instead:
         # Another call than the one that was under way: its attempts are counted anew.
         progress = replace(progress, attempts=0)
     encoded = replace(progress, running=False, instead=instead).encode()
     staged.set(key, check_size(encoded, f"the action that restore puts in place of {id!r}"))
+
+
+def _as_written_now(machinery: Machinery, raw: Any) -> Any:
+    """An action as this code stores it: older code stored the fields that have their default too."""
+    codec = machinery.definition.tracked
+    try:
+        return codec.to_raw(codec.from_raw(raw))
+    except CodecError:
+        return raw
 
 
 def _add_unknown(

@@ -123,7 +123,7 @@ async def test_a_lane_is_handed_over_by_its_holder_alone(world: World) -> None:
 
 
 STALE: dict[str, Callable[[Any, Any], Any]] = {
-    "applying inputs": lambda layer, tr: apply_batch(layer.machinery, _capabilities(layer), OLD, 10, 0.0, tr),
+    "applying inputs": lambda layer, tr: apply_batch(layer.machinery, _capabilities(layer), OLD, 10, set(), 0.0, tr),
     "burying an input": lambda layer, tr: bury_first(layer.machinery, _capabilities(layer), OLD, "why", 0.0, tr),
     "firing timers": lambda layer, tr: fire(layer.machinery, OLD, 2**52, tr),
     "taking over": lambda layer, tr: take_over(layer.machinery, OLD, 0, tr),

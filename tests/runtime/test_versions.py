@@ -87,7 +87,7 @@ async def test_an_unknown_type_is_said_once(world: World) -> None:
     finally:
         logging.getLogger("phasm_fdb.worker").removeHandler(keep)
     assert [message for message in messages if "SlowJob" in message] == [
-        "this worker has no handler for SlowJob, and leaves it to others; said once"
+        "this worker has no code for SlowJob, and leaves it to others; said once"
     ]
 
 

@@ -1,0 +1,136 @@
+"""Old and new code side by side: where old code comes upon state in a newer form, it leaves the work to new code."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytest
+
+from phasm_fdb import Map, NewerValue, State, StateMachine, Tracked, TrackedActionCompleted, aio
+from phasm_fdb.runtime import Handlers, Retry
+from tests.runtime.virtual import World, in_virtual_time
+
+
+@dataclass(frozen=True)
+class Order:
+    item: str
+
+
+@dataclass(frozen=True)
+class GiftOrder:
+    item: str
+    gift: bool = False
+
+
+GiftOrder.__name__ = "Order"  # the same type in a later version of the code
+
+
+@dataclass(frozen=True)
+class Send:
+    """An input that looks at the order."""
+
+    id: int
+
+
+@dataclass(frozen=True)
+class Ship:
+    id: int
+
+
+@dataclass(frozen=True)
+class Shipped:
+    pass
+
+
+class OrdersState(State):
+    orders = Map(int, Order)
+
+
+class GiftOrdersState(State):
+    orders = Map(int, GiftOrder)
+
+
+class Orders(StateMachine):
+    State: ClassVar[Any] = OrdersState
+    Input: ClassVar[Any] = Order | Send
+    TrackedAction, TrackedResult = Ship, Shipped
+
+    def stf(self, state: Any, input: Any, actions: Any) -> Any:
+        if isinstance(input, TrackedActionCompleted):
+            order = state.orders[input.id]
+            del state.orders[input.id]
+            return order.item
+        if isinstance(input.payload, Send):
+            return state.orders[input.payload.id].item
+        id = 1 + sum(1 for _ in state.orders)
+        state.orders[id] = input.payload
+        actions.add(Tracked(id, Ship(id)))
+        return id
+
+
+class GiftOrders(Orders):
+    name = "Orders"
+    State = GiftOrdersState
+    Input = GiftOrder | Send
+
+
+def shipping(*, works: bool = True) -> tuple[Handlers, list[int]]:
+    handlers, calls = Handlers(), []
+
+    @handlers.on(Ship, retry=Retry(max_attempts=2, first_delay=0.1, max_delay=1.0))
+    async def ship(action: Ship, attempt: Any) -> Shipped:
+        calls.append(action.id)
+        return Shipped()
+
+    return (handlers if works else Handlers()), calls
+
+
+@in_virtual_time
+async def test_a_new_field_that_nothing_sets_is_no_matter_to_old_workers(world: World) -> None:
+    new, old = world.layer(GiftOrders()), world.layer(Orders())
+    handlers, calls = shipping()
+    async with world.worker(old, handlers) as worker:
+        for item in ("tea", "milk"):
+            await aio.run(new.apply, world.db, GiftOrder(item))
+        assert (await new.call(world.db, Send(1))).reply == "tea"
+        await world.until(lambda: not list(new.pending(world.db)))
+        assert sorted(calls) == [1, 2] and worker.counts.get("dead_letters", 0) == 0
+    assert list(new.view(world.db).orders.items()) == []
+
+
+@in_virtual_time
+async def test_an_input_that_comes_upon_newer_state_is_left_to_new_code(world: World) -> None:
+    new, old = world.layer(GiftOrders(), lanes=1), world.layer(Orders(), lanes=1)
+    nothing, _ = shipping(works=False)
+    new.apply(world.db, GiftOrder("tea", gift=True))
+    new.apply(world.db, GiftOrder("milk"))
+    async with world.worker(old, nothing) as worker:
+        left = [old.submit(world.db, Send(1)), old.submit(world.db, Send(1), ordering_key="k")]
+        behind = old.submit(world.db, Send(2), ordering_key="k")
+        assert (await old.call(world.db, Send(2), timeout=30)).reply == "milk", "others go on"
+        await asyncio.sleep(300)
+        for id in (*left, behind):
+            with pytest.raises(TimeoutError):
+                await old.outcome(world.db, id, timeout=1)
+        with pytest.raises(NewerValue, match=r"in the row .*OrdersState\.orders: Order has no field 'gift'"):
+            await aio.run(old.apply, world.db, Send(1))
+        assert worker.counts.get("dead_letters", 0) == 0
+    async with world.worker(new, nothing):
+        assert [(await new.outcome(world.db, id)).reply for id in (*left, behind)] == ["tea", "tea", "milk"]
+    assert new.dead_letters(world.db) == []
+
+
+@in_virtual_time
+async def test_a_result_that_comes_upon_newer_state_is_kept_for_new_code(world: World) -> None:
+    new, old = world.layer(GiftOrders(), lanes=1), world.layer(Orders(), lanes=1)
+    (handlers, calls), (new_handlers, new_calls) = shipping(), shipping()
+    new.apply(world.db, GiftOrder("tea", gift=True))
+    async with world.worker(old, handlers) as worker:
+        await world.until(lambda: worker.counts.get("results.kept", 0) > 5, 600.0)
+        assert calls == [1] and worker.counts.get("dead_letters", 0) == 0, "far beyond `max_attempts`"
+    async with world.worker(new, new_handlers):
+        await world.until(lambda: not list(new.pending(world.db)), 600.0)
+    assert new_calls == [], "the call is not made again"
+    assert list(new.view(world.db).orders.items()) == [] and new.dead_letters(world.db) == []
