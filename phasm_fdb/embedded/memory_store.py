@@ -460,10 +460,7 @@ class _MemorySnapshot:
             raise FDBError(TRANSACTION_TOO_OLD)
         with store._lock:
             store._mend()
-            # The list makes an index for this, which an interrupt would leave half made.
-            store._writing = _Writes(store._version, {})
             first, last = store._keys.bisect_left(begin), store._keys.bisect_left(end)
-            store._writing = None
             count = last - first
             if count <= _SAMPLES:
                 return self._weigh(store._keys.islice(first, last))

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any
 
-FOLDERS = ("phasm_fdb/embedded", "phasm_fdb/database", "sortedcontainers")
+FOLDERS = ("phasm_fdb/embedded", "phasm_fdb/database", "sortedcontainers", "asyncio/base_events")
 
 _LOOKS = ("CALL", "RESUME", "JUMP_BACKWARD", "POP_JUMP_BACKWARD")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sortedcontainers import SortedList
 
 from phasm_fdb.database.wakeups import Wakeups
 from phasm_fdb.embedded import Database, open_memory
@@ -119,13 +120,16 @@ def test_a_commit_is_wholly_there_or_wholly_not(db: Database, commit: Callable[[
         old = db.create_transaction()
         old[b"from-old"] = b"1"
         old.get(b"kept").wait()
+        reader = db.create_transaction()
+        reader[b"from-reader"] = b"1"
+        reader.get(b"kept").wait()
         watch = db.get_and_watch(b"watched")[1]
-        begun[:] = [old, watch]
+        begun[:] = [old, reader, watch]
         return commit(change(db))
 
     seen = set()
     for place in interrupted_everywhere(action):
-        old, watch = begun
+        old, reader, watch = begun
         elsewhere(lambda: db.set(b"other", b"1"))
         there = rows(db)
         del there[b"other"]
@@ -139,8 +143,10 @@ def test_a_commit_is_wholly_there_or_wholly_not(db: Database, commit: Callable[[
                 db._store.watches.poll()  # type: ignore[attr-defined]
             assert watch.is_ready()
             with pytest.raises(FDBError) as conflict:
-                old.commit().wait()
+                reader.commit().wait()
             assert conflict.value.code == 1020
+        else:
+            reader.commit().wait()  # what was not committed conflicts with nobody
     assert seen == {True, False}
 
 
@@ -168,6 +174,24 @@ def test_others_commit_while_one_is_interrupted(db: Database, commit: Callable[[
     assert [db.get(b"other0"), db.get(b"other1")] == [b"%d" % count for count in done]
 
 
+def test_an_older_version_is_read_right_after_an_interrupt(tmp_path: Path) -> None:
+    db = open_sqlite(tmp_path / "db.phasm", synchronous="normal", poll_seconds=None)
+    begun: list[Any] = []
+
+    def action(place: int) -> Callable[[], object]:
+        prepare(db)
+        begun[:] = [db.create_transaction() for _ in range(2)]
+        for tr in begun:
+            tr.get_read_version().wait()
+        change(db).commit().wait()
+        return lambda: list(begun[0].get_range(b"", b"\xff"))
+
+    for place in interrupted_everywhere(action):
+        found = elsewhere(lambda: {row.key: row.value for row in begun[1].get_range(b"", b"\xff")})
+        assert found == before(), f"interrupted at {place}"
+    db.close()
+
+
 def test_the_size_of_a_range_is_right_after_an_interrupt() -> None:
     db = open_memory()
     for number in range(3000):
@@ -176,7 +200,7 @@ def test_the_size_of_a_range_is_right_after_an_interrupt() -> None:
 
     def action(place: int) -> Callable[[], object]:
         db[b"0000"] = b"x"
-        db._store._keys._index[:] = []  # type: ignore[attr-defined]
+        db._store._keys = SortedList(db._store._values)  # type: ignore[attr-defined]
         return lambda: db._store.snapshot().size(b"0500", b"0600")
 
     for _ in interrupted_everywhere(action):
