@@ -165,6 +165,11 @@ class Keyspace:
         begin = self.all_inbox + pack_element(lane)
         return begin, begin + b"\xff"
 
+    def check_inbox_row(self, row: bytes) -> None:
+        """Raise a CodecError if a row of the inbox is too short to end with a versionstamp."""
+        if len(row) < len(self.all_inbox) + 14:
+            raise CodecError(f"the key {shown(row)} is none of a layer: it has no versionstamp")
+
     def lane_of_input(self, inbox_row: bytes) -> int:
         """The lane of an inbox row."""
         return int(unpack(inbox_row[len(self.all_inbox) :])[0])

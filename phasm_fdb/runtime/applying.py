@@ -135,6 +135,7 @@ def _choose(
 
     Rows that do not decode are named in the batch.
     """
+    keys = machinery.keyspace
     chosen: list[Queued] = []
     blocked: set[bytes] = set()
     for key, value in machinery.inbox.head(reader, lane, size + LOOK_PAST):
@@ -142,8 +143,9 @@ def _choose(
             batch.more = True
             break
         try:
+            keys.check_inbox_row(key)
             queued = machinery.inbox.decode(key, value)
-            stamp_of(key), queued.request_id
+            queued.request_id  # noqa: B018 - to see that it decodes
         except CodecError as error:
             batch.damaged[key] = error
             continue

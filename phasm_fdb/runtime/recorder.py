@@ -17,7 +17,7 @@ from phasm_fdb.database.staged import Staged, encode_count
 from phasm_fdb.dead_letters import bury
 from phasm_fdb.errors import CodecError, InputError, NewerValue, TransitionError
 from phasm_fdb.failure import Failure, reads_of, text_of
-from phasm_fdb.keys import MAX_VALUE_BYTES, pack_element
+from phasm_fdb.keys import MAX_VALUE_BYTES
 from phasm_fdb.keyspace import STAMP_BYTES
 from phasm_fdb.machine import TrackedActionCompleted
 from phasm_fdb.outbox import TransactionStamps, encode_place, place_of
@@ -69,16 +69,18 @@ class Recorder:
         place = staged.read(keys.id_row(work.packed_id))
         if place is None:
             return self._remove_leftover(work)
-        minted = work.packed_id == pack_element(work.stamp)
-        try:
-            lane, number, _, due, _ = place_of(place)
-        except CodecError:
-            kept = work.origin_bytes if work.progress.failures else None
-            healed = encode_place(work.lane, work.stamp.user_version, minted, kept=kept)
-            staged.set(keys.id_row(work.packed_id), healed)
-        else:
-            if (lane, number, due) != (work.lane, work.stamp.user_version, None):
-                return self._remove_leftover(work)
+        assert work.record is not None
+        minted = work.record.packed_id is None
+        kept = work.origin_bytes if work.progress.failures else None
+        expected = encode_place(work.lane, work.stamp.user_version, minted, kept=kept)
+        if place != expected:
+            try:
+                lane, number, _, due, _ = place_of(place)
+            except CodecError:
+                staged.set(keys.id_row(work.packed_id), expected)
+            else:
+                if (lane, number, due) != (work.lane, work.stamp.user_version, None):
+                    return self._remove_leftover(work)
         if minted:
             return True
         location = staged.read(keys.location_row(work.packed_id))
