@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from phasm_fdb import aio
+from phasm_fdb.database.transactional import run
 from phasm_fdb.embedded import open_memory
 from phasm_fdb.runtime import Attempt, Handlers, Limit
-from tests.runtime.machines import Done, Job, Jobs, Order, SlowJob
+from phasm_fdb.runtime.lease import Lease
+from tests.runtime.machines import Cancel, Done, Job, Jobs, Order, SlowJob
 from tests.runtime.virtual import World, in_virtual_time, killed
 
 
@@ -78,9 +80,22 @@ async def test_the_slots_of_a_dead_worker_are_free_again(world: World) -> None:
 
 
 @in_virtual_time
+async def test_a_slot_of_a_lane_that_was_lost_is_free_again(world: World) -> None:
+    """Its action may be gone by the time the same worker has the lane again."""
+    layer, gauge = world.layer(Jobs(), lanes=1), Gauge(world, Limit(concurrency=1), seconds=500.0)
+    async with world.worker(layer, gauge.handlers, lease_seconds=2.0) as worker:
+        await aio.run(layer.apply, world.db, Order(1, slow=True))
+        await world.until(lambda: gauge.now == 1)
+        run(world.db, lambda tr: tr.set(layer.keyspace.lease(0), Lease(0, 9, b"an operator").encode()))
+        await aio.run(layer.apply, world.db, Cancel(1))
+        await aio.run(layer.apply, world.db, Order(3, slow=True))
+        await world.until(lambda: {lease.token for lease in worker._lanes.held().values()} == {10}, 10.0)
+        await world.until(lambda: len(gauge.begun) == 2, 20.0)
+
+
+@in_virtual_time
 async def test_a_slot_is_given_back_by_actions_that_fail_or_are_cancelled(world: World) -> None:
     from phasm_fdb.runtime import Retry
-    from tests.runtime.machines import Cancel
 
     layer, handlers = world.layer(Jobs()), Handlers()
 

@@ -127,6 +127,26 @@ def test_keys_that_wait_for_another_attempt_take_no_room_from_others() -> None:
     assert one.second_look() is None, "nothing is read again for those that wait"
 
 
+def test_what_waits_behind_works_that_fail_takes_no_room_from_others() -> None:
+    one = window()
+    keys = LANE_ROOM // 3
+    for number in range(3 * keys):
+        one.offer(work(number, key=b"%d" % (number % keys)))
+    assert not one.wants_more(1)
+    heads = [one.take(0, never) for _ in range(keys)]
+    for head in heads:
+        assert head is not None
+        head.progress = Progress(attempts=1, next_ms=500)
+        one.retry(head)
+    assert one.wants_more(1)
+    assert one.loaded <= keys + LANE_ROOM // 2 + 1
+    for _ in range(keys):
+        head = one.take(500, never)
+        assert head is not None
+        one.done(head)
+    assert one.second_look() is not None, "and is read again"
+
+
 def test_keys_of_an_unknown_type_or_of_one_at_its_limit_take_no_room_from_others() -> None:
     one = window()
     for number in range(LANE_ROOM):
