@@ -2,8 +2,8 @@
 """Check that a process which works for long holds no more in the end than in the beginning: `scripts/resources.py`.
 
 It applies 200,000 inputs, opens and closes 10,000 databases, and starts and stops 1,000 workers, on the memory store
-and on a file, and compares threads, file descriptors and memory with what they were after the first of them. Nothing is
-measured in time: time is virtual, and moves on with each input. Exit status 1 if anything has grown.
+and on a file, and compares threads, descriptors, memory and the file with what they were after the first of them.
+Nothing is measured in time: time is virtual, and moves on with each input. Exit status 1 if anything has grown.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ EPOCH = 1_700_000_000.0
 HOUR = 3600.0
 #: One part in so many is done first: caches fill, pools open their connections, modules are imported.
 WARM_UP = 4
-#: Python's own tables grow in steps, so that much more memory is no leak; and beyond that so many bytes for each.
+#: Tables of Python grow in steps, so that much more memory is no leak; and beyond that so many bytes for each.
 NOISE_BYTES, BYTES_EACH = 400_000, 8
 
 
@@ -192,11 +192,13 @@ def opens(place: Place) -> Work:
     """Open a database, use it, and close it."""
 
     def work(count: int) -> None:
-        for _ in range(count):
+        for number in range(count):
             layer, db = place.layer(), place.open("opens")
             job = layer.apply(db, Ask(1)).tracked[0].id
             layer.complete(db, job, Printed())
-            place.advance(1.0)
+            if number % 100 == 0:
+                layer.sweep(db)
+            place.advance(10.0)
             _close(db)
         db = place.open("opens")
         _forget(place, place.layer(), db)
@@ -222,7 +224,7 @@ def workers(place: Place) -> Work:
                 await aio.run(layer.apply, db, Ask(job))
                 await done.wait()
             done.clear()
-            place.advance(1.0)
+            place.advance(10.0)
 
     def work(count: int) -> None:
         asyncio.run(live(count))
@@ -283,16 +285,22 @@ def check(name: str, store: str, count: int) -> tuple[list[str], int]:
         tracemalloc.start()
         try:
             work(max(1, count // WARM_UP))
-            before = Holdings.now()
+            before, disk = Holdings.now(), _size(Path(folder))
             work(count)
-            after = Holdings.now()
+            after, disk = Holdings.now(), _size(Path(folder)) - disk
         finally:
             tracemalloc.stop()
     grown = [f"{more} more of {what}" for what, more in after.more_than(before).items()]
     memory = after.memory - before.memory
-    if memory > NOISE_BYTES + BYTES_EACH * count:
-        grown.append(f"{memory:,} bytes more")
+    for more, where in ((memory, "in memory"), (disk, "on disk")):
+        if more > NOISE_BYTES + BYTES_EACH * count:
+            grown.append(f"{more:,} bytes more {where}")
     return grown, memory
+
+
+def _size(folder: Path) -> int:
+    """The bytes of the databases in a folder, without their logs, which grow until they are written back."""
+    return sum(file.stat().st_size for file in folder.glob("*.phasm"))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -78,7 +78,7 @@ class GroupWriter:
         self._rows = rows
         self._history = History(rows)
         self._recent = RecentWrites(self._history)
-        self._tidied_at = now()
+        self._tidied_at = now() - TIDY_VERSIONS  # due at once: processes that end soon would leave it to nobody
         self._horizon = Horizon()
         self.refused_at = 0
         """The newest version in the file when a whole group was refused last."""

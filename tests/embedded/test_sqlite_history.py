@@ -198,6 +198,15 @@ def rows_of_history(path: Path) -> int:
     return int(rows)
 
 
+def test_processes_that_end_at_once_leave_no_history_behind(path: Path, clock: ManualClock) -> None:
+    for number in range(30):
+        store = open_store(path, clock)
+        put(store, a=b"%d" % number)
+        store.close()
+        clock.now += 10.0
+    assert rows_of_history(path) <= 2
+
+
 @pytest.mark.parametrize("jumps", [(-3600.0,), (365 * 86400.0, -365 * 86400.0), (-10.0, -10.0, -10.0)])
 def test_history_stays_short_when_the_clock_is_set_back(
     path: Path, clock: ManualClock, store: SqliteStore, other: SqliteStore, jumps: tuple[float, ...]

@@ -60,7 +60,7 @@ def leaking(request: pytest.FixtureRequest) -> Iterator[Leaking]:
 def test_what_is_left_behind_is_found(leaking: Leaking, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(resources.WORKS, "leaks", (leaking.work, 1))
     (grown, *_), _ = check("leaks", "memory", 100)
-    expected = {"thread": "100 more of forgotten", "file": "/forgotten", "memory": "bytes more"}
+    expected = {"thread": "100 more of forgotten", "file": "/forgotten", "memory": "bytes more in memory"}
     assert grown.endswith(expected[leaking.kind])
 
 
