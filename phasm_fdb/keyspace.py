@@ -47,6 +47,8 @@ from phasm_fdb.keys import INCOMPLETE, VERSIONSTAMP_CODE, after_prefix, pack, pa
 
 STAMP_BYTES = 10
 HASH_BUCKETS = 256
+#: What a float begins with in a key, and what comes behind all of them. All ints lie before them.
+FLOAT_CODE, AFTER_FLOATS = b"\x20", b"\x22"
 
 
 class Keyspace:
@@ -151,6 +153,11 @@ class Keyspace:
         """The range of a lane's timers that are due before `before` (milliseconds), or of all."""
         begin = self.all_timers + pack_element(lane)
         return begin, begin + (b"\xff" if before is None else pack_element(before))
+
+    def float_timers(self, lane: int) -> tuple[bytes, bytes]:
+        """The range of a lane's timers that are due at a float: older code took times that it should have refused."""
+        begin = self.all_timers + pack_element(lane)
+        return begin + FLOAT_CODE, begin + AFTER_FLOATS
 
     def timer_of(self, timer_row: bytes) -> tuple[int, int]:
         """The lane of a timer and when it is due (milliseconds), from its row."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,11 +88,18 @@ class _Asked:
         page.again = None if self._again is None else self._again.works(dead, page.damaged)
         for key, _ in self._timers:
             try:
-                page.next_timer_ms = int(self._keys.timer_of(key)[1])
+                page.next_timer_ms = _whole(self._keys.timer_of(key)[1])
             except CodecError as error:
                 page.damaged[key] = error
         page.has_inputs = any(True for _ in self._inbox)
         return page
+
+
+def _whole(due: float) -> int | None:
+    """When a timer is due, which older code may have taken as a float: at once for nan, and never for inf."""
+    if math.isfinite(due):
+        return math.ceil(due)
+    return None if due > 0 else 0
 
 
 class _Span:

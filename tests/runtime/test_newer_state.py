@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import pytest
 
 from phasm_fdb import Map, NewerValue, State, StateMachine, Tracked, TrackedActionCompleted, aio
+from phasm_fdb.codec import writing_format
 from phasm_fdb.runtime import Handlers, Retry
-from tests.runtime.virtual import World, in_virtual_time
+from tests.runtime.virtual import World, in_virtual_time, killed
 
 
 @dataclass(frozen=True)
@@ -134,3 +135,49 @@ async def test_a_result_that_comes_upon_newer_state_is_kept_for_new_code(world: 
         await world.until(lambda: not list(new.pending(world.db)), 600.0)
     assert new_calls == [], "the call is not made again"
     assert list(new.view(world.db).orders.items()) == [] and new.dead_letters(world.db) == []
+
+
+@dataclass(frozen=True)
+class Parcel:
+    id: int
+    express: bool = False
+
+
+class ParcelsState(State):
+    sent = Map(int, bool)
+
+
+class Parcels(StateMachine):
+    State, Input, TrackedAction, TrackedResult = ParcelsState, Send, Parcel, Shipped
+
+    def stf(self, state: Any, input: Any, actions: Any) -> None:
+        if isinstance(input, TrackedActionCompleted):
+            del state.sent[input.id]
+            return
+        state.sent[input.payload.id] = True
+        actions.add(Tracked(input.payload.id, Parcel(input.payload.id)))
+
+    def restore(self, state: Any, actions: Any) -> None:
+        for id in state.sent:
+            actions.add(Tracked(id, Parcel(id)))
+
+
+@in_virtual_time
+async def test_what_restore_emits_as_it_was_is_the_same_action_also_if_older_code_stored_it(world: World) -> None:
+    layer, handlers, numbers = world.layer(Parcels(), lanes=1), Handlers(), []
+
+    @handlers.on(Parcel)
+    async def send(action: Parcel, attempt: Any) -> Shipped:
+        numbers.append(attempt.number)
+        if len(numbers) == 1:
+            await asyncio.sleep(1e6)
+        return Shipped()
+
+    with writing_format(1):  # all fields, also those that have their default
+        layer.apply(world.db, Send(7))
+    task = asyncio.get_running_loop().create_task(world.worker(layer, handlers).run())
+    await world.until(lambda: numbers == [1])
+    await killed(task)
+    async with world.worker(layer, handlers):
+        await world.until(lambda: not list(layer.pending(world.db)))
+    assert numbers == [1, 2]

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from typing import Any
 
 import pytest
 
-from phasm_fdb import DuplicateAction, InputError, aio
+from phasm_fdb import DuplicateAction, InputError, Layer, aio
+from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.transactional import run
+from phasm_fdb.keys import pack_element
+from phasm_fdb.keyspace import stamp_of
+from phasm_fdb.outbox import encode_place
+from phasm_fdb.records import Record
 from phasm_fdb.runtime import Attempt, Handlers
 from tests.runtime.machines import Cancel, CheckJob, Done, Job, Jobs, Order, Remind
 from tests.runtime.virtual import World, in_virtual_time, killed
@@ -116,6 +123,45 @@ async def test_many_timers_for_next_year_cost_nothing_today(world: World) -> Non
         assert sum(lane.window.loaded for lane in worker._lanes) == 0
         await aio.run(layer.apply, world.db, Order(50_000))
         await world.until(lambda: calls == [(50_000, 10.0)])
+
+
+def give_floats(layer: Layer, db: Any, times: dict[int, float]) -> None:
+    """Let timers be due at floats, as they were when a float was taken for the time of an input."""
+    keys = layer.keyspace
+
+    def body(tr: Any) -> None:
+        for row, value in list(rows(tr, keys.all_timers, keys.all_timers + b"\xff")):
+            record, stamp, (lane, _) = Record.decode(value), stamp_of(row), keys.timer_of(row)
+            due = times[record.id(stamp)]
+            tr.clear(row)
+            tr.set(keys.due_prefix(lane, due) + pack_element(stamp), value)  # type: ignore[arg-type]
+            tr.set(keys.id_row(record.packed(stamp)), encode_place(lane, stamp.user_version, False, due))  # type: ignore[arg-type]
+
+    run(db, body)
+
+
+@in_virtual_time
+async def test_timers_that_older_code_gave_floats_as_times_fall_due(world: World) -> None:
+    layer, (handlers, calls) = world.layer(Jobs(), lanes=1), recording(world)
+    for id in range(1, 6):
+        layer.apply(world.db, Order(id, after=1e6))
+    floats = {1: world.now_ms() + 2_500.5, 2: math.nan, 3: -math.inf, 4: math.inf, 5: world.now_ms() - 0.5}
+    give_floats(layer, world.db, floats)
+    rounds = 0
+    async with world.worker(layer, handlers) as worker:
+        looked = worker._dispatcher._round
+
+        async def counting() -> bool:
+            nonlocal rounds
+            rounds += 1
+            return await looked()
+
+        worker._dispatcher._round = counting  # type: ignore[method-assign]
+        await asyncio.sleep(20.0)
+    assert sorted(id for id, _ in calls) == [1, 2, 3, 5]
+    assert dict(calls)[1] >= 2.5
+    assert rounds < 200, "the worker does not look at the one that is never due again and again"
+    assert [tracked.id for tracked in layer.pending(world.db)] == [4]
 
 
 @pytest.mark.parametrize(
