@@ -6,6 +6,7 @@ The interrupted commit is wholly there or wholly not, and every other thread wor
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -86,6 +87,13 @@ def change(db: Database) -> Any:
     tr.add(b"sum", b"\x02")
     tr[b"watched"] = b"new"
     return tr
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """What an interrupt let drop is destroyed in the test that made it, where the warnings about it are expected."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(params=["memory", "alone", "queued"])
