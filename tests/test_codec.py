@@ -404,7 +404,10 @@ def test_what_nests_too_deep_is_named_on_the_way_in() -> None:
 
 
 def test_what_nests_too_deep_is_named_on_the_way_out() -> None:
-    for data in (b"\x91" * 900 + b"\x01", b"\x91" * 100_000):
+    for data in (
+        b"\x91" * 1_100 + b"\x01",
+        b"\x91" * 100_000,
+    ):  # how much below that is read depends on Python's version
         with pytest.raises(CodecError, match="Reply of M"):
             Codec(Any, "Reply of M").decode(data)
 
