@@ -178,3 +178,21 @@ class Holder:
 )
 def test_which_types_nobody_can_change_a_value_of(type_: Any, frozen: bool) -> None:
     assert is_frozen(type_) is frozen
+
+
+@dataclass(frozen=True)
+class Weigh:
+    kilograms: float
+
+
+class Scale(StateMachine):
+    State, Input = BasketState, Weigh
+
+    def stf(self, state: Any, input: Any, actions: Any) -> str:
+        return repr(input.payload.kilograms)
+
+
+def test_a_machine_has_its_input_as_a_replay_has_it(memory: Any) -> None:
+    layer = Layer(Scale(), SPACE, journal=True)
+    assert layer.apply(memory, Weigh(3)).reply == "3.0"
+    assert layer.replay(memory).same
