@@ -127,6 +127,8 @@ def test_a_recursive_type_is_stored_whole() -> None:
         (Order("ann", [Line(2**64)]), r"does not fit in 64 bits"),
         (Order("ann", [Line(1, "r")]), r"Order\.lines\[0\]\.color: 'r' is not a Color"),  # type: ignore[arg-type]
         (Cancel(UUID(int=1), "bored", UserId(1)), r"Cancel\.why: 'bored' is not one of 'late', 'wrong'"),  # type: ignore[arg-type]
+        (Order("\ud800", []), r"Order\.user: '\\ud800' has no UTF-8 form"),
+        (Order("ann", [], many=(0.5, 10**400)), r"Order\.many\[1\]: an int of 1329 bits does not fit in a float"),
         ("order", r"'order' is not one of Order, Cancel"),
         (None, r"None is not one of Order, Cancel"),
     ],

@@ -129,9 +129,9 @@ def test_what_follows_the_first_bytes_is_named(exported: Path, data: bytes) -> N
 @pytest.mark.parametrize(
     "claim",
     [
-        b"\xdd\xff\xff\xff\xff",
-        b"\xdf\xff\xff\xff\xff",
-        b"\xdb\xff\xff\xff\xff",
+        b"\xdd\x7f\xff\xff\xff",
+        b"\xdf\x7f\xff\xff\xff",
+        b"\xdb\x7f\xff\xff\xff",
         b"\x91" * 5_000,
         b"\xc9\xff\xff\xff\xff\x01",
     ],
