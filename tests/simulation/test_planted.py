@@ -17,11 +17,12 @@ from tests.simulation.theatre import TheatreWorkload
 KNOWN = {
     "charges_twice_after_1021": 1,
     "counter_by_snapshot": 13,
+    "ignores_the_key": 4,
     "inputs_overtake": 2,
     "never_polls": 4,
     "race": 2,
     "receipt_outside": 1,
-    "stale_token": 26,
+    "stale_token": 49,
 }
 MOST_TRIES, MOST_STEPS = 25, 12
 
