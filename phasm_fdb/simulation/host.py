@@ -7,6 +7,7 @@ import inspect
 
 from phasm_fdb.actions import Actions
 from phasm_fdb.database.transactional import error_code
+from phasm_fdb.errors import InvariantViolation
 from phasm_fdb.layer import Layer
 from phasm_fdb.machine import StateMachine
 from phasm_fdb.runtime import Worker
@@ -118,10 +119,10 @@ class Host:
         if process.is_dead or task.cancelled():
             return
         error = task.exception()
-        if error is not None and error_code(error) is None:
+        if error is not None and error_code(error) is not None:
+            error = InvariantViolation(f"workers go on: {who} ended with an error of the database: {error!r}")
+        if error is not None:
             park.failed(error)
-        # The database refused for good, and the worker gave up: a supervisor starts it again.
-        park.trace.note(f"worker ended {error_code(error) if error is not None else ''}", who.encode())
 
     def _version(self) -> tuple[StateMachine | None, int | None]:
         """The machine of this life, and which handler it lacks, if it is an older version."""

@@ -39,8 +39,10 @@ class Drawer:
         if rng.random() < 0.2:
             self._ids = list(rng.choice(s.EQUAL_IDS))
         keys = [number for number, key in enumerate(s.KEYS) if "\0" not in key or "zero bytes" not in without]
-        self._keys = keys[: rng.choice((2, 4, len(keys)))]
-        self._large = rng.choice((0.0, 0.03, 0.2))
+        self._keys = rng.sample(keys, rng.choice((2, 3, len(keys))))
+        if rng.random() < 0.2 and len(keys) > len(s.LIKE_KEYS):
+            self._keys = list(s.LIKE_KEYS)
+        self._large = rng.choice((0.0, 0.03, 0.2, 0.6))
         self._renew = 0.0 if "renew" in without else rng.choice((0.3, 0.7, 1.0))
         self._leaves = self._weighted(LEAVES)
         self._steps = self._weighted({**LEAVES, **EMISSIONS})
@@ -112,7 +114,7 @@ LEAVES: dict[str, tuple[float, Callable[[Drawer], s.Leaf]]] = {
     "ClearWord": (0.5, lambda d: s.ClearWord()),
     "Put": (2, lambda d: s.Put(d.key(), d.size())),
     "Drop": (1, lambda d: s.Drop(d.key())),
-    "DropRange": (0.4, lambda d: s.DropRange(*sorted((d.key(), d.key())))),
+    "DropRange": (0.4, lambda d: s.DropRange(*sorted((d.key(), d.key()), key=lambda key: s.KEYS[key].encode()))),
     "Deal": (1, lambda d: s.Deal(d.rng.randrange(4), d.rng.randrange(4), d.rng.randint(-9, 9))),
     "TakeCard": (0.5, lambda d: s.TakeCard(d.rng.randrange(4))),
     "Tell": (0.7, lambda d: s.Tell(d.rng.choice(SIZES[:5]))),

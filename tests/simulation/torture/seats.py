@@ -19,7 +19,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "plain": {},
     "cache": {"cache": 20},
     "checked": {"checked": True},
-    "verify": {"verify": 0.5},
+    "verify": {"verify": 1.0},
     "journal": {"journal": True},
     "guard": {"guard": "error"},
 }

@@ -31,6 +31,8 @@ IDS = (
 EQUAL_IDS = ((1, 8), (2, 9), (10, 11, 12))
 #: Keys of texts: prefixes of each other, with zero bytes, and one that is long.
 KEYS = ("", "a", "a\0", "a\0b", "ab", "b", "é", "z" * 300)
+#: The numbers of keys whose bytes begin with those of others.
+LIKE_KEYS = (1, 2, 3)
 ORDERS = ("first", 2, ("third",))
 
 

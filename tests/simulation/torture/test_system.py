@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from phasm_fdb.simulation import Result, shrink, simulate
-from tests.simulation.torture.workload import TortureWorkload
+from tests.simulation.torture.workload import OPS, TortureWorkload
 
-SEEDS, PARTS, OPS = 200, 4, 80
+SEEDS, PARTS = 200, 4
 SHRINK_SECONDS = 60.0
 
 

@@ -93,7 +93,7 @@ class TroubledStore:
         if outcomes and isinstance(outcomes[0], FDBError):
             done(outcomes[0])
             return
-        if outcomes and self.afterwards is not None and self._rng.random() < 0.3:
+        if outcomes and self.afterwards is not None and self._rng.random() < 0.6:
             self.afterwards()
         done(FDBError(int(kind[:4]), "injected"))
 

@@ -19,9 +19,16 @@ from tests.simulation.torture.promises import Model, Refused, compare_view, told
 from tests.simulation.torture.seats import SETTINGS
 from tests.simulation.torture.steps import Act, Do, Done, Whispered
 
+#: How many operations a run has.
+OPS = 80
+
 
 class TortureWorkload(Workload):
-    """Draws inputs of all kinds, and follows every commit with the model."""
+    """Draws inputs of all kinds, and follows every commit with the model.
+
+    Attributes:
+        done: the kinds of steps that inputs were told to do.
+    """
 
     machine = Everything
     bugs = (Bug, DuplicateAction, CodecError)
@@ -34,6 +41,7 @@ class TortureWorkload(Workload):
         self._attempts: int | None = None
         self._model = Model(knows_all=False)  # dead letters come and go
         self._heard: Counter[str] = Counter()
+        self.done: set[str] = set()
 
     def setup(self, rng: random.Random) -> list[Do]:
         self._drawer = Drawer(random.Random(rng.random()), self._without | {"hours"})
@@ -47,7 +55,9 @@ class TortureWorkload(Workload):
 
     def next_input(self, rng: random.Random, view: Any) -> Do:
         self._drawer.rng = rng
-        return self._drawer.do(f"{rng.getrandbits(48):x}")
+        do = self._drawer.do(f"{rng.getrandbits(48):x}")
+        self.done |= {type(step).__name__ for step in do.steps}
+        return do
 
     def ordering_key(self, payload: Do) -> Any:
         return (None, None, "one", "two")[len(payload.steps) % 4]
