@@ -210,6 +210,7 @@ def opens(place: Place) -> Work:
 def workers(place: Place) -> Work:
     """Start a worker, have it do a job, and stop it."""
     db, layer = place.open("workers"), place.layer()
+    _fill_log(db)
 
     async def live(count: int) -> None:
         handlers, done = Handlers(), asyncio.Event()
