@@ -147,6 +147,7 @@ async def run_async(db: Any, body: Callable[[Any], Any], attempts: Attempts | No
                     await settled(delay)
             except BaseException as final:
                 _keep_detail(final, error)
+                tr.cancel()  # it may wait in a queue
                 attempts.give_up(final)
                 raise final from error
 
@@ -167,6 +168,7 @@ def _back_off(tr: Transaction, error: BaseException, attempts: Attempts, wait_fo
         wait_for(tr.on_error(retry_as))
     except BaseException as final:
         _keep_detail(final, error)
+        tr.cancel()  # it may wait in a queue
         attempts.give_up(final)
         raise final from error
     return True

@@ -327,7 +327,8 @@ class Lifecycle:
         self._end_turn()
         if key is None:
             return None
-        turn = self._turn = self._database._turns.enter(key)
+        turn = self._turn = Turn(self._database._turns, key)
+        self._database._turns.enter(turn)
         deadline = self._deadline
         if deadline is not None and not turn.is_ready():
             time = self._database._time

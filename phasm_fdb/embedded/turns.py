@@ -71,9 +71,9 @@ class Turns:
         self._queues: dict[bytes, _Queue] = {}
         self._is_looking = False
 
-    def enter(self, key: bytes) -> Turn:
-        """Queue for `key`."""
-        turn = Turn(self, key)
+    def enter(self, turn: Turn) -> None:
+        """Queue for the turn's key."""
+        key = turn.key
         with self._lock:
             queue = self._queues.get(key)
             if queue is None:
@@ -84,7 +84,6 @@ class Turns:
             if queue.waiting:
                 self._look_later()
         self._give(following)
-        return turn
 
     def leave(self, turn: Turn) -> None:
         """End a turn, or stop waiting for it."""
@@ -128,10 +127,14 @@ class Turns:
         now = self._time.clock()
         if queue.holder is not None and now < queue.until:
             return None
+        # Each step leaves the queue whole, should an interrupt come: who has the turn is told until it is ready.
+        if queue.holder is not None and not queue.holder.is_ready():
+            return queue.holder
         while queue.waiting:
-            turn = queue.waiting.popleft()
+            turn = queue.waiting[0]
+            queue.holder, queue.until = turn, now + TURN_SECONDS
+            del queue.waiting[0]
             if not turn.is_ready():  # else it was cancelled
-                queue.holder, queue.until = turn, now + TURN_SECONDS
                 return turn
         del self._queues[key]
         return None
