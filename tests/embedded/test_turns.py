@@ -306,3 +306,22 @@ async def test_a_task_that_is_cancelled_in_the_queue_leaves_it(tmp_path: Path) -
     await asyncio.gather(*tasks, return_exceptions=True)
     assert int(db[KEY]) >= len(tasks) - len(cancelled)
     await asyncio.to_thread(db.close)
+
+
+def test_who_is_interrupted_while_it_waits_leaves_the_queue(time: VirtualTime) -> None:
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    db = open_memory(clock=time.clock, sleep=interrupted, call_later=time.call_later)
+    first, second = losers(db, 2)
+    lose(first)
+    lose(second)
+
+    def work(tr: Any) -> None:
+        again(tr)
+        begin(db, OTHER).commit().wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        phasm_fdb.transactional(work)(db)
+    (queue,) = db._turns._queues.values()
+    assert len(queue.waiting) == 1
