@@ -86,22 +86,25 @@ def _switch(machinery: Machinery, tr: Any) -> int | None:
     for key, _ in rows(tr, *keys.workers()):
         with contextlib.suppress(CodecError):
             alive.add(keys.session_of(key))
-    owners = {owner for _, value in rows(tr, *keys.leases()) if (owner := _owner(value)) is not None}
-    if alive & owners:
+    held = [(row, lease) for row, value in rows(tr, *keys.leases()) if (lease := _held(value)) is not None]
+    if any(owner in alive for _, (_, owner) in held):
         return None
     staged = Staged(tr)
+    for row, (token, _) in held:
+        # Its holder is dead, or was taken for dead and may go on any time: it is to find its lane lost.
+        staged.set(row, plain.to_bytes([token, None]))
     stored = machinery.meta.load(staged)
     if stored.lanes != lanes:
         machinery.meta.write(staged, replace(stored, lanes=lanes))
-        staged.flush(tr)
+    staged.flush(tr)
     return lanes
 
 
-def _owner(lease: bytes) -> bytes | None:
-    """The session that holds a lane; nobody's, if the lease does not decode."""
+def _held(lease: bytes) -> tuple[int, bytes] | None:
+    """The token of a lane that is held, and the session that holds it; None of one that is not, or does not decode."""
     with contextlib.suppress(CodecError):
-        owner: bytes | None = plain.list_from_bytes(lease, ((int,), (bytes, type(None))))[1]
-        return owner
+        token, owner = plain.list_from_bytes(lease, _LEASE)
+        return None if owner is None else (token, owner)
     return None
 
 

@@ -20,6 +20,8 @@ from phasm_fdb.runtime.work import Work
 from phasm_fdb.transition import Machinery
 
 PAGE = 500
+#: Each time a lane is read, so many actions that wait for their next attempt are looked for: they may be cancelled.
+WAITING_LOOKED_FOR = 10
 
 
 @dataclass(slots=True)
@@ -31,6 +33,7 @@ class Page:
         cursor: where to read on.
         at_end: there was nothing behind them.
         again: works that were read a second time, and where to read on; None if there was no need for any.
+        gone: works that waited in the window, and are out of the lane.
         damaged: the rows that do not decode, each with what is wrong with it.
         next_timer_ms: when the first timer is due.
         has_inputs: whether the inbox holds anything.
@@ -42,6 +45,7 @@ class Page:
     cursor: bytes = b""
     at_end: bool = True
     again: tuple[list[Work], bytes | None] | None = None
+    gone: list[Work] = field(default_factory=list)
     damaged: dict[bytes, CodecError] = field(default_factory=dict)
     next_timer_ms: int | None = None
     has_inputs: bool = False
@@ -74,6 +78,7 @@ class _Asked:
         self._fresh = _Span(machinery, reader, lane, lane.cursor, lane.end) if wanted else None
         again = lane.window.second_look()
         self._again = None if again is None else _Span(machinery, reader, lane, again, lane.cursor)
+        self._waiting = [(work, reader.get(work.row)) for work in lane.window.asleep(WAITING_LOOKED_FOR)]
         self._timers = rows(reader, *keys.timers(number), limit=1)
         self._inbox = rows(reader, *keys.inbox(number), limit=1)
         self._watch = tr.watch(keys.signal(number)) if lane.watch is None else None
@@ -86,6 +91,7 @@ class _Asked:
             page.at_end = after is None
             page.cursor = after or self._fresh.reached
         page.again = None if self._again is None else self._again.works(dead, page.damaged)
+        page.gone = [work for work, row in self._waiting if wait(row) is None or work.stamp in dead]
         for key, _ in self._timers:
             try:
                 page.next_timer_ms = _whole(self._keys.timer_of(key)[1])
@@ -151,6 +157,8 @@ def take_page(lane: Lane, page: Page, now: float) -> None:
     lane.seen = (page.version, now)
     if page.again is not None:
         lane.window.looked(*page.again)
+    for work in page.gone:
+        lane.window.gone(work)
     for work in page.fresh:
         lane.window.offer(work)
     lane.cursor, lane.at_end = page.cursor, page.at_end

@@ -61,7 +61,7 @@ class Window:
         self._is_known = is_known
         self._ready: dict[str | None, deque[Work]] = {None: deque()}
         self._keys: dict[bytes, list[Work]] = {}
-        self._asleep: set[bytes] = set()  # the keys whose first work waits, or is not known here
+        self._asleep: dict[bytes, None] = {}  # the keys whose first work waits, or is not known here
         self._waiting: list[tuple[int, int, Work]] = []
         self._order = itertools.count()
         self._loaded = self._idle = 0
@@ -178,7 +178,7 @@ class Window:
         self._idle += 1
         if work.packed_key is None:
             return
-        self._asleep.add(work.packed_key)
+        self._asleep[work.packed_key] = None
         queue, group = self._keys[work.packed_key], ("key", work.packed_key)
         if len(queue) > 1 and self._is_full_of_followers:
             self._skipped[group] = queue[1].row
@@ -213,7 +213,7 @@ class Window:
             work = heapq.heappop(self._waiting)[2]
             self._idle -= 1
             if work.packed_key is not None:
-                self._asleep.discard(work.packed_key)
+                self._asleep.pop(work.packed_key, None)
             self._queue_of(work).append(work)
         for tag, queue in self._ready.items():
             if queue and (tag is None or not is_blocked(tag)):
@@ -242,6 +242,26 @@ class Window:
         if work.packed_key is not None:
             self._loaded += 1
             self._put_to_sleep(work)
+
+    def asleep(self, most: int) -> list[Work]:
+        """Some of the works that wait in front of others of their ordering key; others each time, in turn."""
+        keys = list(itertools.islice(self._asleep, most))
+        for key in keys:
+            del self._asleep[key]
+            self._asleep[key] = None
+        return [self._keys[key][0] for key in keys]
+
+    def gone(self, work: Work) -> None:
+        """A work that waits is out of the lane, since the machine cancelled it: the next one of its key may start."""
+        key = work.packed_key
+        if key is None or key not in self._asleep or self._keys[key][0] is not work:
+            return  # it does not wait any more
+        del self._asleep[key]
+        self._idle -= 1
+        self._loaded -= 1
+        self._waiting = [one for one in self._waiting if one[2] is not work]
+        heapq.heapify(self._waiting)
+        self.done(work)
 
     def done(self, work: Work) -> None:
         """A work is out of the lane: the next one of its key may start."""

@@ -63,6 +63,19 @@ async def test_nothing_is_claimed_while_the_layer_is_to_be_resized(world: World)
 
 
 @in_virtual_time
+async def test_who_was_taken_for_dead_while_the_layer_was_resized_can_do_nothing(world: World) -> None:
+    """A worker that was paused, say: nobody has claimed its lane, and its rows may be on their way to another."""
+    layer = world.layer(Jobs())
+    joined(world, layer, b"a", b"b")
+    [lease] = take(world, layer, b"a", 0)
+    run(world.db, lambda tr: evict(layer.keyspace, {b"a": PRESENCE.encode()}, tr))
+    assert layer.resize(world.db, 4)
+    with pytest.raises(StaleLease):
+        run(world.db, lambda tr: fire(layer.machinery, lease, 0, tr))
+    assert take(world, layer, b"b", 0) == [Lease(0, 2, b"b")]
+
+
+@in_virtual_time
 async def test_who_leaves_gives_back_what_it_holds_and_nothing_else(world: World) -> None:
     layer = world.layer(Jobs())
     joined(world, layer, b"a", b"b")

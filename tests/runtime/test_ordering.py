@@ -11,7 +11,7 @@ import pytest
 
 from phasm_fdb import aio
 from phasm_fdb.runtime import Attempt, Handlers, Retry, Worker, window
-from tests.runtime.machines import CheckJob, Done, Job, Jobs, Order
+from tests.runtime.machines import Cancel, CheckJob, Done, Job, Jobs, Order
 from tests.runtime.virtual import World, in_virtual_time, killed
 
 
@@ -96,6 +96,24 @@ def test_keys_that_keep_failing_hold_up_themselves_alone(monkeypatch: pytest.Mon
         assert all(order[id] < order[id + keys] for id in range(keys))
 
     test()
+
+
+@in_virtual_time
+async def test_one_that_waits_for_its_next_attempt_and_is_cancelled_holds_up_nobody(world: World) -> None:
+    layer, handlers, done = world.layer(Jobs(), lanes=1), Handlers(), []
+
+    @handlers.on(Job, retry=Retry(first_delay=3600, max_delay=3600))
+    async def job(action: Job, attempt: Attempt) -> Done:
+        if action.id == 0:
+            raise OSError("come again in an hour")
+        done.append(action.id)
+        return Done()
+
+    await order(world, layer, 2, keys=1)
+    async with world.worker(layer, handlers) as worker:
+        await world.until(lambda: worker.counts.get("actions.retried", 0) == 1, 10.0)
+        await aio.run(layer.apply, world.db, Cancel(0))
+        await world.until(lambda: done == [1], 120.0, step=1.0)
 
 
 @in_virtual_time

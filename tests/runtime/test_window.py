@@ -248,3 +248,20 @@ def test_unknown_types_are_left_and_named_and_block_their_key_alone() -> None:
     assert one.unknown == {"Unknown"}
     assert one.take(0, never) is known
     assert one.take(0, never) is None
+
+
+def test_behind_one_that_waits_and_is_cancelled_the_next_of_its_key_may_start() -> None:
+    one = window()
+    first, second, third = work(1, key=b"k", next_ms=500), work(2, key=b"k"), work(3, "Unknown", key=b"other")
+    for each in (first, second, third):
+        one.offer(each)
+    assert one.asleep(1) == [first] and one.asleep(1) == [third], "each in turn"
+    assert one.take(0, never) is None
+    one.gone(first)
+    one.gone(first)
+    assert one.next_due_ms() is None and one.asleep(5) == [third]
+    assert one.take(0, never) is second
+    one.gone(second)  # it runs: who runs it finds out
+    one.done(second)
+    one.gone(third)
+    assert one.loaded == 0 and one.asleep(5) == []

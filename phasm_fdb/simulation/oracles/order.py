@@ -51,7 +51,7 @@ class Order(Oracle):
             earlier = last.get(key)
             if earlier is None:
                 earlier = next(self._waiting_before(commit, queued), None)
-            elif turns.get(earlier.request_id, -1) < turns.get(queued.request_id, len(turns)):
+            elif turns.get(earlier.request_id, -1) < turns.get(queued.request_id, len(commit.runs)):
                 earlier = None
             if earlier is not None:
                 raise InvariantViolation(
