@@ -13,6 +13,7 @@ from tests.simulation.torture.undoing import NAMES, search
 
 #: Seeds that find what the first ones do not.
 KNOWN = {
+    "cancelled_while_it_waits": 5094,
     "ids_by_python": 40,
     "own_receipts_by_the_clock": 426,
     "parts_of_zero_bytes": 71,
