@@ -32,6 +32,9 @@ class Audit:
         applied: the replies of the inputs that were applied, by the tokens of the inputs.
         under: the tokens of the inputs that were applied, by their request ids.
         timers: the inputs for later that were emitted and not delivered yet, by their tokens.
+        emitted: the tracked actions that were emitted, by their tokens.
+        requeued: the tokens of the actions and inputs that somebody put back from the dead letters.
+        displaced: the tokens of the actions whose ids others took: they lie in the dead letters, or come from there.
         completed: the tokens of the actions whose results were applied, in that order.
     """
 
@@ -39,7 +42,10 @@ class Audit:
     applied: dict[str, Any] = field(default_factory=dict)
     under: dict[Any, str] = field(default_factory=dict)
     timers: dict[str, Waiting] = field(default_factory=dict)
+    emitted: dict[str, Waiting] = field(default_factory=dict)
+    requeued: set[str] = field(default_factory=set)
     completed: list[str] = field(default_factory=list)
+    displaced: set[str] = field(default_factory=set)
     wrong: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -93,6 +99,11 @@ class Audit:
     def _complete(self, input: TrackedActionCompleted[Done]) -> None:
         token = input.result.token
         waiting = next((one for one in self.model.pending.values() if one.holds.token == token), None)
+        if waiting is None and token in self.requeued and token not in self.completed:
+            # It lay in the dead letters, where no cancelling reaches it, when another action took its id.
+            waiting = self.emitted.get(token)
+            if waiting is not None:
+                self.model.pending[name_of(waiting.id)] = waiting
         self.expect(waiting is not None, f"a result was applied of {token}, which is not pending under {input.id!r}")
         if waiting is None:
             return
@@ -105,13 +116,16 @@ class Audit:
         self._set_timers()
 
     def _make_room(self, do: Do) -> None:
-        """Free the ids that an input takes from timers: they fell due, and their inputs are on the way."""
+        """Free the ids that an input takes, as the journal says that they were free.
+
+        Those of timers were: they fell due, and their inputs are on the way. And those of actions were that lie in the
+        dead letters, which the end will show.
+        """
         for step in do.steps:
             if isinstance(step, Emit | Afterwards) and not step.renew:
-                name = name_of(_id_of(step))
-                waiting = self.model.pending.get(name)
-                if waiting is not None and waiting.is_input:
-                    del self.model.pending[name]
+                waiting = self.model.pending.pop(name_of(_id_of(step)), None)
+                if waiting is not None and not waiting.is_input:
+                    self.displaced.add(waiting.holds.token)
 
     def _forget(self, tokens: set[str]) -> None:
         for name, waiting in list(self.model.pending.items()):
@@ -120,10 +134,17 @@ class Audit:
 
     def _set_timers(self) -> None:
         for waiting in self.model.pending.values():
-            if waiting.is_input and waiting.holds.token not in self.applied:
+            if not waiting.is_input:
+                self.emitted[waiting.holds.token] = waiting
+            elif waiting.holds.token not in self.applied:
                 self.timers[waiting.holds.token] = waiting
 
     # ---------------------------------------------------------------------------------------- the processes
+
+    def read_requeued(self, logs: dict[str, list[list[Any]]]) -> None:
+        """Note what was put back from the dead letters; to be called before the journal is read."""
+        for records in logs.values():
+            self.requeued |= {str(token) for kind, token, *_ in records if kind == "requeue"}
 
     def read_logs(self, logs: dict[str, list[list[Any]]]) -> None:
         """Compare what the processes were told with what was decided."""
@@ -156,7 +177,7 @@ class Audit:
     def _require_applied(self, id: str, reply: Any) -> None:
         self.expect(id in self.under, f"{id} was answered, and is not in the journal")
         if id in self.under:
-            have = self.applied[self.under[id]]
+            have = self.applied.get(self.under[id])
             self.expect(have == reply, f"{id} was answered {reply}, and its reply is {have}")
 
     def _require_applied_once(self, token: str, reply: Any) -> None:
@@ -171,7 +192,11 @@ class Audit:
         pending = {one.action.token for one in layer.pending(db)}
         expected = {one.holds.token for one in self.model.pending.values() if not one.is_input}
         self.expect(not pending, f"still pending: {sorted(pending)[:5]}")
-        self.expect(dead == expected, f"in the dead letters are {sorted(dead ^ expected)[:5]} too many or too few")
+        self.expect(expected <= dead, f"neither done nor in the dead letters: {sorted(expected - dead)[:5]}")
+        lost = self.displaced - dead - set(self.completed)
+        self.expect(not lost, f"their ids were taken while they were pending: {sorted(lost)[:5]}")
+        done_and_dead = dead & set(self.completed)
+        self.expect(not done_and_dead, f"both done and in the dead letters: {sorted(done_and_dead)[:5]}")
         self._compare_state(layer.view(db))
         report = layer.replay(db)
         self.expect(report.same, f"the replay differs: {report.differences[:1]}")

@@ -126,6 +126,7 @@ class Client:
     async def _mend(self) -> None:
         """Put dead letters back."""
         for letter in (await aio.run(self._layer.dead_letters, self._db))[:5]:
+            self._scene.log("requeue", getattr(letter.payload, "token", ""))
             await aio.run(self._layer.requeue, self._db, letter.stamp)
 
     async def _look(self) -> None:

@@ -138,8 +138,7 @@ class Run:
     def rest(self, layer: Any, db: Any) -> None:
         """Let the clients end, and the workers finish what there is."""
         self._troupe.stop("client", 60)
-        for name in self._troupe.processes:
-            write_skew(self._folder, name, 24 * 3600.0)  # and what is due within hours is due now
+        ahead = 24 * 3600.0  # what is due within hours is due now
         end = time.monotonic() + REST_SECONDS
         quiet, said = 0, ""
         while quiet < 5:
@@ -147,6 +146,9 @@ class Run:
                 raise RuntimeError("\n".join(fallen))
             if time.monotonic() > end:
                 raise RuntimeError(f"no rest after {REST_SECONDS} s: {said}")
+            ahead += 60.0  # and what is tried again in a minute
+            for name in self._troupe.processes:
+                write_skew(self._folder, name, ahead)
             layer.sweep(db)  # of rows that died in their own transaction
             busy = self._busy_with(layer, db)
             quiet = 0 if busy else quiet + 1
@@ -182,8 +184,10 @@ def crash_run(folder: Path, arguments: argparse.Namespace) -> Audit:
         run.harass(arguments)
         db, layer, audit = scene.open(), scene.layer(), Audit()
         run.rest(layer, db)
+        logs = read_logs(folder)
+        audit.read_requeued(logs)
         audit.read_journal(layer, db)
-        audit.read_logs(read_logs(folder))
+        audit.read_logs(logs)
         audit.read_database(layer, db)
         return audit
     finally:
