@@ -21,7 +21,7 @@ from phasm_fdb.journal.history import history_in
 from tests.crash.scene import NOTES
 from tests.simulation.torture.leftovers import leftovers
 from tests.simulation.torture.promises import Minted, Model, Refused, Waiting, name_of
-from tests.simulation.torture.steps import Afterwards, Cancel, Do, Done, Emit
+from tests.simulation.torture.steps import IDS, Afterwards, Cancel, Do, Done, Emit
 
 
 @dataclass
@@ -132,7 +132,7 @@ class Audit:
             if isinstance(step, Cancel) or (isinstance(step, Emit | Afterwards) and step.renew):
                 cancelled.add(step.id)
             elif isinstance(step, Emit | Afterwards) and step.id not in cancelled:
-                waiting = self.model.pending.pop(name_of(_id_of(step)), None)
+                waiting = self.model.pending.pop(name_of(IDS[step.id]), None)
                 if waiting is not None and not waiting.is_input:
                     self.displaced.add(waiting.holds.token)
 
@@ -231,9 +231,3 @@ class Audit:
             want = getattr(self.model, name)
             want = sorted(want) if name == "minted" else want
             self.expect(value == want, f"the state's {name} is {str(value)[:200]}, and should be {str(want)[:200]}")
-
-
-def _id_of(step: Emit | Afterwards) -> Any:
-    from tests.simulation.torture.steps import IDS
-
-    return IDS[step.id]
