@@ -67,7 +67,7 @@ db = phasm_fdb.open("embedded:" + sys.argv[1])
 handlers = Handlers()
 
 @handlers.on(Ship)
-def ship(action, attempt):
+async def ship(action, attempt):  # on the loop: threads would mix their prints
     print("ships", action)
     return Shipped()
 
