@@ -160,7 +160,7 @@ class Model:
         Args:
             knows_pending: nothing is committed that the model was not told of yet.
         """
-        pending = {name_of(waiting.id) for waiting in self.pending.values()}
+        pending = {name_of(waiting.id) for waiting in self.pending.values() if not waiting.is_input}
         for receipt in self.receipts.values():
             emitted = receipt.outcome.tracked if isinstance(receipt.outcome, Outcome) else ()
             is_needed = knows_pending and any(name_of(one.id) in pending for one in emitted)
