@@ -26,7 +26,7 @@ from phasm_fdb.keyspace import Keyspace, stamp_of, stamped_key
 from phasm_fdb.outbox import TransactionStamps, lane_of
 from phasm_fdb.receipts import is_failed, is_open
 from phasm_fdb.records import Progress, Record
-from phasm_fdb.transition import Machinery
+from phasm_fdb.transition import LayerContext
 
 MAX_CAUSE = 2000
 ONE = encode_count(1)
@@ -96,7 +96,7 @@ class DeadLetter:
 
 
 def bury(
-    machinery: Machinery,
+    context: LayerContext,
     staged: Staged,
     stamps: TransactionStamps,
     record: Record,
@@ -112,60 +112,60 @@ def bury(
         progress: how many attempts were made, and where the action was first emitted.
         failure: the versionstamp (12 bytes) under which more is kept (see `Failure`), which is the caller's to write.
     """
-    row = machinery.keyspace.dead_row(Versionstamp.incomplete(stamps.next_user_version()))
+    row = context.keyspace.dead_row(Versionstamp.incomplete(stamps.next_user_version()))
     content = [
         *(record.packed_id, record.raw, record.packed_key, record.is_input),
         *(progress.attempts, progress.origin, cause[:MAX_CAUSE], now_ms, {FAILURE: failure} if failure else {}),
     ]
     staged.set_versionstamped_key(stamped_key(row), plain.to_bytes(content))
     if record.packed_id is not None:
-        staged.add(machinery.keyspace.dead_id(record.is_input, record.packed_id), ONE)
+        staged.add(context.keyspace.dead_id(record.is_input, record.packed_id), ONE)
 
 
 def bury_row(
-    machinery: Machinery, staged: Staged, stamps: TransactionStamps, row: bytes, error: CodecError, now_ms: int
+    context: LayerContext, staged: Staged, stamps: TransactionStamps, row: bytes, error: CodecError, now_ms: int
 ) -> None:
     """Move a row that does not decode to the dead letters, as it is; nothing is done if it is not there.
 
     Args:
         error: what is wrong with it.
     """
-    keys = machinery.keyspace
+    keys = context.keyspace
     value = staged.read(row)
     if value is None:
         return
     stamp = hashlib.blake2b(row, digest_size=12).digest()  # its own may not be one, or that of something else
     Failure(stored=value).write(staged, keys, stamp)
     nothing = Record(None, None, is_input=row.startswith(keys.all_inbox))
-    bury(machinery, staged, stamps, nothing, Progress(), f"CodecError: {message_of(error)}", now_ms, stamp)
+    bury(context, staged, stamps, nothing, Progress(), f"CodecError: {message_of(error)}", now_ms, stamp)
     staged.clear(row)
 
 
-def dead_letters(machinery: Machinery, tr: Any) -> Iterator[DeadLetter]:
+def dead_letters(context: LayerContext, tr: Any) -> Iterator[DeadLetter]:
     """The dead letters, in the order they were given up."""
-    for key, value in rows(tr, *machinery.keyspace.dead()):
+    for key, value in rows(tr, *context.keyspace.dead()):
         try:
-            yield _decode(machinery, tr, key, value)
+            yield _decode(context, tr, key, value)
         except CodecError as error:
             with contextlib.suppress(CodecError):  # a key without a stamp has no name to discard it by
                 cause = f"CodecError: {message_of(error)}"
                 yield DeadLetter(stamp_of(key), "action", None, None, None, 0, cause, 0, raw=value)
 
 
-def discard(machinery: Machinery, tr: Any, stamp: Versionstamp, now: float) -> bool:
+def discard(context: LayerContext, tr: Any, stamp: Versionstamp, now: float) -> bool:
     """Remove a dead letter; False if there is none of that stamp. The receipt of its input expires in time from now."""
     staged = Staged(tr)
     try:
-        letter = _take(machinery.keyspace, staged, stamp)
+        letter = _take(context.keyspace, staged, stamp)
     except CodecError:
-        tr.clear(machinery.keyspace.dead_row(stamp))
+        tr.clear(context.keyspace.dead_row(stamp))
         return True
     if letter is None:
         return False
     packed_id, _, _, is_input, *_ = letter
-    _drop_failure(machinery.keyspace, staged, letter)
+    _drop_failure(context.keyspace, staged, letter)
     if is_input and packed_id is not None:
-        receipts = machinery.receipts
+        receipts = context.receipts
         receipt = receipts.for_request(unpack_element(packed_id), now, read_version(tr))
         if is_failed(staged.read(receipt.key)):
             receipts.expire(staged, receipt)
@@ -173,7 +173,7 @@ def discard(machinery: Machinery, tr: Any, stamp: Versionstamp, now: float) -> b
     return True
 
 
-def requeue(machinery: Machinery, tr: Any, stamps: TransactionStamps, stamp: Versionstamp, now: float) -> bool:
+def requeue(context: LayerContext, tr: Any, stamps: TransactionStamps, stamp: Versionstamp, now: float) -> bool:
     """Put a dead letter back where it came from, with its attempts starting anew.
 
     An action keeps its idempotency key; the result of one that has a result is applied, and no call is made.
@@ -185,7 +185,7 @@ def requeue(machinery: Machinery, tr: Any, stamps: TransactionStamps, stamp: Ver
         DuplicateAction: another action has its id by now.
         CodecError: it is a row that does not decode.
     """
-    keys, staged = machinery.keyspace, Staged(tr)
+    keys, staged = context.keyspace, Staged(tr)
     letter = _take(keys, staged, stamp)
     if letter is None:
         return False
@@ -195,30 +195,30 @@ def requeue(machinery: Machinery, tr: Any, stamps: TransactionStamps, stamp: Ver
         raise CodecError(f"the dead letter {stamp} is a row that does not decode: discard it, it cannot be put back")
     if not failure.result:
         _drop_failure(keys, staged, letter)
-    lanes = machinery.meta.load(staged).lanes
+    lanes = context.meta.load(staged).lanes
     spread_by = packed_key if packed_key is not None else packed_id
     lane = 0 if spread_by is None else lane_of(spread_by, lanes)
     is_back = True
     if is_input:
         queued = Queued(b"", raw, int(now * 1000), packed_id, packed_key)
-        is_back = _requeue_input(machinery, staged, stamps, lane, queued)
+        is_back = _requeue_input(context, staged, stamps, lane, queued)
     else:
         if staged.read(keys.id_row(packed_id)) is not None:
             raise DuplicateAction(unpack_element(packed_id))
         progress = Progress(origin=origin, failures=len(failure.result))
-        machinery.outbox.enter(staged, stamps, lane, Record(packed_id, raw, packed_key), progress)
+        context.outbox.enter(staged, stamps, lane, Record(packed_id, raw, packed_key), progress)
     staged.flush(tr)
     return is_back
 
 
-def _requeue_input(machinery: Machinery, staged: Staged, stamps: TransactionStamps, lane: int, queued: Queued) -> bool:
+def _requeue_input(context: LayerContext, staged: Staged, stamps: TransactionStamps, lane: int, queued: Queued) -> bool:
     """Put an input back into its lane, unless its receipt says that it was applied, or refused, by another call."""
     if queued.packed_request is not None:
-        receipt = machinery.receipts.key(queued.request_id)
+        receipt = context.receipts.key(queued.request_id)
         if not is_open(staged.read(receipt)):
             return False
-        machinery.receipts.mark_queued(staged, receipt)
-    machinery.inbox.put(staged, stamps, lane, queued)
+        context.receipts.mark_queued(staged, receipt)
+    context.inbox.put(staged, stamps, lane, queued)
     return True
 
 
@@ -259,11 +259,11 @@ def _failure_stamp(letter: list[Any]) -> bytes | None:
     return stamp
 
 
-def count_older_letters(machinery: Machinery, db: Any) -> None:
+def count_older_letters(context: LayerContext, db: Any) -> None:
     """Count the dead letters by their ids, once: those that older code wrote are not counted."""
-    begin: bytes | None = machinery.keyspace.dead()[0]
+    begin: bytes | None = context.keyspace.dead()[0]
     while begin is not None:
-        begin = run(db, functools.partial(_count_page, machinery.keyspace, begin))
+        begin = run(db, functools.partial(_count_page, context.keyspace, begin))
 
 
 def _count_page(keys: Keyspace, begin: bytes, tr: Any) -> bytes | None:
@@ -295,11 +295,11 @@ def _content(row: bytes, value: bytes) -> list[Any]:
         raise error.at("a dead letter", row) from error
 
 
-def _decode(machinery: Machinery, tr: Any, key: bytes, value: bytes) -> DeadLetter:
+def _decode(context: LayerContext, tr: Any, key: bytes, value: bytes) -> DeadLetter:
     content = _content(key, value)
     packed_id, raw, packed_key, is_input, attempts, _, cause, at, *_ = content
-    definition = machinery.definition
-    failure = _failure(machinery.keyspace, Staged(tr), content)
+    definition = context.definition
+    failure = _failure(context.keyspace, Staged(tr), content)
     state = definition.state_class
     return DeadLetter(
         stamp_of(key),

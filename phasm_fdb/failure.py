@@ -22,7 +22,7 @@ from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.outbox import TransactionStamps
 
 if TYPE_CHECKING:
-    from phasm_fdb.transition import Machinery
+    from phasm_fdb.transition import LayerContext
 
 FORMAT = 1
 PART_BYTES = 90_000
@@ -78,16 +78,16 @@ def text_of(error: BaseException) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def reads_of(machinery: Machinery, base: Staged, input: Input) -> tuple[tuple[bytes, bytes | None], ...]:
+def reads_of(context: LayerContext, base: Staged, input: Input) -> tuple[tuple[bytes, bytes | None], ...]:
     """What `stf` reads of the state until it fails on an input: it is run again, to see that.
 
     Args:
         base: the view on which it has failed; nothing is written to it.
     """
-    reader = _Noting(base, machinery.keyspace.state)
-    large = set(machinery.meta.load(base).large)
+    reader = _Noting(base, context.keyspace.state)
+    large = set(context.meta.load(base).large)
     try:
-        decide(machinery.definition, machinery.keyspace, Staged(reader), large, TransactionStamps(), input)
+        decide(context.definition, context.keyspace, Staged(reader), large, TransactionStamps(), input)
     except Exception:
         return reader.noted()
     return reader.noted()

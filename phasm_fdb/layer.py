@@ -36,7 +36,7 @@ from phasm_fdb.receipts import Applied, Receipt, Receipts
 from phasm_fdb.replay import Report, replay
 from phasm_fdb.submission import deliver, outcome, submit
 from phasm_fdb.sweeping import sweep
-from phasm_fdb.transition import Input, Machinery, transition, view_of
+from phasm_fdb.transition import Input, LayerContext, transition, view_of
 from phasm_fdb.verification import Verifier
 
 T = TypeVar("T")
@@ -109,7 +109,7 @@ class Layer:
         self.machine = machine
         self.keyspace = keyspace
         meta = Meta(keyspace, definition, lanes)
-        self._machinery = Machinery(
+        self._context = LayerContext(
             definition,
             keyspace,
             meta,
@@ -133,9 +133,9 @@ class Layer:
         return f"Layer({type(self.machine).__name__}(), {self.keyspace.prefix!r})"
 
     @property
-    def machinery(self) -> Machinery:
+    def context(self) -> LayerContext:
         """The parts of the layer, for what extends it (the runtime)."""
-        return self._machinery
+        return self._context
 
     # ------------------------------------------------------------------------------------------- inputs
 
@@ -163,11 +163,11 @@ class Layer:
         input = self._stamped(payload, now, token if request_id is None else request_id)
         if isinstance(input.payload, TrackedActionCompleted):
             return self._complete(db_or_tr, input.payload, now, deliver)
-        self._machinery.definition.check_payload(input.payload)
+        self._context.definition.check_payload(input.payload)
         if request_id is not None:
-            caller = self._token_bytes(CALLER_BYTES) if self._machinery.definition.emits_untracked else b""
+            caller = self._token_bytes(CALLER_BYTES) if self._context.definition.emits_untracked else b""
             version = self._version(db_or_tr)
-            receipt = self._machinery.receipts.for_request(request_id, now, version, caller)
+            receipt = self._context.receipts.for_request(request_id, now, version, caller)
             return self._apply(db_or_tr, input, receipt, True, deliver)
         return self._apply_once(db_or_tr, input, token, deliver)
 
@@ -192,7 +192,7 @@ class Layer:
         return self._complete(db_or_tr, TrackedActionCompleted(id, result), self._clock(), deliver)
 
     def _complete(self, db_or_tr: Any, completed: TrackedActionCompleted[Any], now: float, deliver: bool) -> Applied:
-        self._machinery.definition.check_result(completed.result)
+        self._context.definition.check_result(completed.result)
         pack_element(completed.id)
         input = TrackedActionCompleted(completed.id, completed.result, _time_of(completed, now))
         return self._apply_once(db_or_tr, input, self._token_bytes(16), deliver)
@@ -200,7 +200,7 @@ class Layer:
     def _apply_once(self, db_or_tr: Any, input: Input, token: bytes, delivers: bool) -> Applied:
         """Apply an input that nobody will repeat: the receipt is for the retries of this call alone."""
         is_callers = is_transaction(db_or_tr)
-        receipt = None if is_callers else self._machinery.receipts.for_own(token, self._versions.of(db_or_tr))
+        receipt = None if is_callers else self._context.receipts.for_own(token, self._versions.of(db_or_tr))
         return self._apply(db_or_tr, input, receipt, False, delivers)
 
     def _version(self, db_or_tr: Any) -> int:
@@ -213,12 +213,12 @@ class Layer:
         if receipt is None or is_transaction(db_or_tr):
             stamps = self._stamps.of(db_or_tr)
             tr = RememberingTransaction(db_or_tr, stamps.own_writes)
-            applied = transition(self._machinery, tr, stamps, input, receipt, may_be_repeated)
+            applied = transition(self._context, tr, stamps, input, receipt, may_be_repeated)
             if not applied.repeated:
                 stamps.remember(applied.tracked)
-            return deliver(self._machinery, tr, stamps, applied, input.at) if delivers else applied
+            return deliver(self._context, tr, stamps, applied, input.at) if delivers else applied
         cache = self._cache_of(db_or_tr) if self._cache_capacity else None
-        return OwnTransaction(self._machinery, input, receipt, may_be_repeated, cache, delivers).run(db_or_tr)
+        return OwnTransaction(self._context, input, receipt, may_be_repeated, cache, delivers).run(db_or_tr)
 
     def _cache_of(self, db: Any) -> Cache:
         """The cached values of this layer in a database."""
@@ -245,10 +245,10 @@ class Layer:
         now = self._clock()
         request_id = _request_id_of(payload, request_id)
         input = self._stamped(payload, now, self._token_bytes(16) if request_id is None else request_id)
-        self._machinery.definition.check_payload(input.payload)
+        self._context.definition.check_payload(input.payload)
 
         def body(tr: Any, stamps: TransactionStamps) -> None:
-            submit(self._machinery, tr, stamps, input, ordering_key)
+            submit(self._context, tr, stamps, input, ordering_key)
 
         self._write(db_or_tr, body)
         return input.request_id
@@ -264,7 +264,7 @@ class Layer:
             InputFailed: the machine failed on it, and it lies in the dead letters.
             TimeoutError: the outcome was not there in time; it may still come.
         """
-        return await outcome(self._machinery, db, request_id, timeout)
+        return await outcome(self._context, db, request_id, timeout)
 
     async def call(
         self, db: Any, payload: Any, request_id: Any = None, ordering_key: Any = None, timeout: float | None = None
@@ -282,7 +282,7 @@ class Layer:
         five seconds of a FoundationDB transaction.
         """
         tr = self._remembering(db_or_tr) if is_transaction(db_or_tr) else db_or_tr.create_transaction()
-        return view_of(self._machinery, tr, set(self._stored(tr).large), "a view")
+        return view_of(self._context, tr, set(self._stored(tr).large), "a view")
 
     def check(self, db_or_tr: Any) -> None:
         """Check the machine's invariants on the whole state.
@@ -292,8 +292,8 @@ class Layer:
         """
 
         def body(tr: Any) -> None:
-            state = view_of(self._machinery, tr, set(self._stored(tr).large), "check_invariants")
-            self._machinery.definition.check_invariants(state)
+            state = view_of(self._context, tr, set(self._stored(tr).large), "check_invariants")
+            self._context.definition.check_invariants(state)
 
         self._read(db_or_tr, body)
 
@@ -305,8 +305,8 @@ class Layer:
         """
         if is_transaction(db_or_tr):
             tr = self._remembering(db_or_tr)
-            return iter(recovery.pending(self._machinery, tr, self._stamps.of(db_or_tr)))
-        return recovery.pending_in_pages(self._machinery, db_or_tr)
+            return iter(recovery.pending(self._context, tr, self._stamps.of(db_or_tr)))
+        return recovery.pending_in_pages(self._context, db_or_tr)
 
     def restore(self, db_or_tr: Any) -> Actions:
         """What to resume after a crash: every pending action, as the machine's `restore` decides.
@@ -320,8 +320,8 @@ class Layer:
         """
         now_ms = int(self._clock() * 1000)
         if is_transaction(db_or_tr):
-            return self._write(db_or_tr, lambda tr, stamps: recovery.restore(self._machinery, tr, stamps, now_ms))
-        return recovery.restore_in_pages(self._machinery, db_or_tr, now_ms)
+            return self._write(db_or_tr, lambda tr, stamps: recovery.restore(self._context, tr, stamps, now_ms))
+        return recovery.restore_in_pages(self._context, db_or_tr, now_ms)
 
     def _write(self, db_or_tr: Any, body: Callable[[Any, TransactionStamps], T]) -> T:
         """Run what writes versionstamps, in the caller's transaction or in one of its own."""
@@ -338,13 +338,13 @@ class Layer:
         return RememberingTransaction(tr, self._stamps.of(tr).own_writes)
 
     def _stored(self, tr: Any) -> Any:
-        return self._machinery.meta.peek(Staged(tr))
+        return self._context.meta.peek(Staged(tr))
 
     # -------------------------------------------------------------------------------------------- upkeep
 
     def dead_letters(self, db_or_tr: Any) -> list[DeadLetter]:
         """The actions and inputs that were given up, in the order they were."""
-        return self._read(db_or_tr, lambda tr: list(dead_letters(self._machinery, tr)))
+        return self._read(db_or_tr, lambda tr: list(dead_letters(self._context, tr)))
 
     def requeue(self, db_or_tr: Any, stamp: Any) -> bool:
         """Put the dead letter of this stamp back where it came from; False if there is none.
@@ -356,12 +356,12 @@ class Layer:
             DuplicateAction: another action has its id by now.
         """
         now = self._clock()
-        return self._write(db_or_tr, lambda tr, stamps: requeue(self._machinery, tr, stamps, stamp, now))
+        return self._write(db_or_tr, lambda tr, stamps: requeue(self._context, tr, stamps, stamp, now))
 
     def discard(self, db_or_tr: Any, stamp: Any) -> bool:
         """Remove the dead letter of this stamp; False if there is none."""
         now = self._clock()
-        return self._read(db_or_tr, lambda tr: discard(self._machinery, tr, stamp, now))
+        return self._read(db_or_tr, lambda tr: discard(self._context, tr, stamp, now))
 
     def resize(self, db: Any, lanes: int) -> bool:
         """Change the number of lanes.
@@ -373,8 +373,8 @@ class Layer:
             Whether it is done.
         """
         _refuse_lanes(lanes)
-        run(db, lambda tr: resizing.request(self._machinery, tr, lanes))
-        return resizing.carry_out(self._machinery, db)
+        run(db, lambda tr: resizing.request(self._context, tr, lanes))
+        return resizing.carry_out(self._context, db)
 
     def migrate(self, db: Any) -> int:
         """Bring the state to the machine's `schema_version` by its `migrate`, a transaction a batch.
@@ -385,7 +385,7 @@ class Layer:
         Raises:
             KeyspaceError: the keyspace has a newer schema.
         """
-        return migrate(self._machinery, db)
+        return migrate(self._context, db)
 
     def sweep(self, db: Any, batch: int = 1000) -> int:
         """Remove what has outlived its use: expired receipts, outbox rows that died before they were committed, and
@@ -401,7 +401,7 @@ class Layer:
         Returns:
             How many receipts of request ids were removed.
         """
-        return sweep(self._machinery, db, self._clock(), batch)
+        return sweep(self._context, db, self._clock(), batch)
 
     # ------------------------------------------------------------------------------------------- journal
 
@@ -415,7 +415,7 @@ class Layer:
             KeyspaceError: nothing was ever applied.
             ReplayError: the state cannot be read in the five seconds for which FoundationDB keeps a version.
         """
-        copy = copy_state(self.keyspace, self._machinery.meta, db)
+        copy = copy_state(self.keyspace, self._context.meta, db)
         if path is not None:
             history.save(copy, path)
         else:
@@ -440,7 +440,7 @@ class Layer:
         Raises:
             ReplayError: the journal does not reach back that far.
         """
-        history.export(history.history_in(self.keyspace, self._machinery.meta, db, since), path)
+        history.export(history.history_in(self.keyspace, self._context.meta, db, since), path)
 
     def replay(self, db: Any, since: str | None = None, new: Layer | None = None) -> Report:
         """Decide the recorded inputs again, in memory, and compare what they lead to, and the state at the end.
@@ -453,12 +453,12 @@ class Layer:
         Raises:
             ReplayError: the journal does not reach back that far, has a gap, or crosses a migration.
         """
-        recorded = history.history_in(self.keyspace, self._machinery.meta, db, since)
-        return replay(self._machinery, recorded, None if new is None else new.machinery)
+        recorded = history.history_in(self.keyspace, self._context.meta, db, since)
+        return replay(self._context, recorded, None if new is None else new.context)
 
     def stop_journal(self, db_or_tr: Any) -> None:
         """Switch the journal off, for all processes. A process with `journal=True` would switch it on again."""
-        self._read(db_or_tr, self._machinery.journal.stop)
+        self._read(db_or_tr, self._context.journal.stop)
 
 
 def _time_of(input: Input, now: float) -> int:

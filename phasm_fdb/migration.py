@@ -14,10 +14,10 @@ from phasm_fdb.database.transactional import run
 from phasm_fdb.deciding import space_of
 from phasm_fdb.errors import KeyspaceError
 from phasm_fdb.outbox import TransactionStamps
-from phasm_fdb.transition import Machinery
+from phasm_fdb.transition import LayerContext
 
 
-def migrate(machinery: Machinery, db: Any) -> int:
+def migrate(context: LayerContext, db: Any) -> int:
     """Bring the keyspace to the machine's `schema_version`, one call of `migrate` a transaction.
 
     Several processes may do it at once: their transactions conflict, and each batch is done once.
@@ -30,38 +30,38 @@ def migrate(machinery: Machinery, db: Any) -> int:
         MachineDefinitionError: the machine has no `migrate`.
     """
     batches = 0
-    while run(db, lambda tr: _batch(machinery, tr)):
+    while run(db, lambda tr: _batch(context, tr)):
         batches += 1
     return batches
 
 
-def is_due(machinery: Machinery, tr: Any) -> bool:
+def is_due(context: LayerContext, tr: Any) -> bool:
     """Whether the keyspace has an older schema than the machine, or its migration is not finished."""
-    stored = machinery.meta.raw(Staged(tr))
+    stored = context.meta.raw(Staged(tr))
     if stored is None:
         return False
-    return stored.schema < machinery.definition.machine.schema_version or stored.migrating > 0
+    return stored.schema < context.definition.machine.schema_version or stored.migrating > 0
 
 
-def _batch(machinery: Machinery, tr: Any) -> bool:
+def _batch(context: LayerContext, tr: Any) -> bool:
     """Run one batch; False if there was nothing to do."""
     staged = Staged(tr)
-    stored = machinery.meta.raw(staged)
-    target = machinery.definition.machine.schema_version
+    stored = context.meta.raw(staged)
+    target = context.definition.machine.schema_version
     if stored is None or (stored.schema == target and not stored.migrating):
         return False
     if stored.schema > target:
         raise KeyspaceError(
-            f"{machinery.definition.name} has schema version {target}, and its keyspace is at {stored.schema}: "
+            f"{context.definition.name} has schema version {target}, and its keyspace is at {stored.schema}: "
             "upgrade this process"
         )
     from_version = stored.migrating or stored.schema
     large, stamps = set(stored.large), TransactionStamps()
-    machinery.journal.migrated(staged, stored, stamps, from_version)
-    state = machinery.definition.state_class(space_of(machinery.keyspace, staged, large, stamps))
-    more = machinery.definition.migrate(state, from_version)
+    context.journal.migrated(staged, stored, stamps, from_version)
+    state = context.definition.state_class(space_of(context.keyspace, staged, large, stamps))
+    more = context.definition.migrate(state, from_version)
     reached = from_version if more else from_version + 1
     migrating = reached if reached < target else 0
-    machinery.meta.write(staged, replace(stored, schema=target, migrating=migrating, large=tuple(sorted(large))))
+    context.meta.write(staged, replace(stored, schema=target, migrating=migrating, large=tuple(sorted(large))))
     staged.flush(tr)
     return True

@@ -11,7 +11,7 @@ from phasm_fdb.errors import TransitionError
 from phasm_fdb.outbox import TransactionStamps
 from phasm_fdb.receipts import Applied, Receipt
 from phasm_fdb.submission import deliver
-from phasm_fdb.transition import Input, Machinery, transition
+from phasm_fdb.transition import Input, LayerContext, transition
 
 #: Stands for the outcome of an attempt that ends in a TransitionError.
 _REJECTED = Applied()
@@ -29,14 +29,14 @@ class OwnTransaction:
 
     def __init__(
         self,
-        machinery: Machinery,
+        context: LayerContext,
         input: Input,
         receipt: Receipt,
         may_be_repeated: bool,
         cache: Cache | None,
         delivers: bool = False,
     ) -> None:
-        self._machinery = machinery
+        self._context = context
         self._input = input
         self._receipt = receipt
         self._may_be_repeated = may_be_repeated
@@ -89,8 +89,8 @@ class OwnTransaction:
     def _apply(self, tr: Any, reader: CachedReader | None) -> Applied:
         self._stamps = stamps = TransactionStamps()
         repeated = self._may_be_repeated or self._attempts.maybe_committed
-        applied = transition(self._machinery, tr, stamps, self._input, self._receipt, repeated, reader)
+        applied = transition(self._context, tr, stamps, self._input, self._receipt, repeated, reader)
         if self._delivers:
-            applied = deliver(self._machinery, tr, stamps, applied, self._input.at)
+            applied = deliver(self._context, tr, stamps, applied, self._input.at)
         self._versionstamp = tr.get_versionstamp() if stamps.used_by_machine and not applied.repeated else None
         return applied

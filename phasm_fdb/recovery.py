@@ -15,66 +15,66 @@ from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import run
 from phasm_fdb.keys import pack_element
 from phasm_fdb.outbox import Pending, TransactionStamps
-from phasm_fdb.transition import Machinery, view_of
+from phasm_fdb.transition import LayerContext, view_of
 
 
-def pending(machinery: Machinery, tr: Any, stamps: TransactionStamps) -> list[Tracked[Any]]:
+def pending(context: LayerContext, tr: Any, stamps: TransactionStamps) -> list[Tracked[Any]]:
     """The pending actions in versionstamp order, as one transaction sees them."""
-    lanes = machinery.meta.peek(Staged(tr)).lanes
-    return list(machinery.outbox.pending(tr, lanes, stamps))
+    lanes = context.meta.peek(Staged(tr)).lanes
+    return list(context.outbox.pending(tr, lanes, stamps))
 
 
-def pending_in_pages(machinery: Machinery, db: Any) -> Iterator[Tracked[Any]]:
+def pending_in_pages(context: LayerContext, db: Any) -> Iterator[Tracked[Any]]:
     """The pending actions in versionstamp order, each page of them at one read version.
 
     An action that is emitted, moved or completed while this goes on may or may not be among them.
     """
 
     def outbox_page(tr: Any, /, *, cursor: Versionstamp | None) -> tuple[list[Pending], Versionstamp | None]:
-        return machinery.outbox.page(tr, machinery.meta.peek(Staged(tr)).lanes, cursor)
+        return context.outbox.page(tr, context.meta.peek(Staged(tr)).lanes, cursor)
 
     def timers_page(tr: Any, /, *, cursor: bytes | None) -> tuple[list[Pending], bytes | None]:
-        return machinery.outbox.timers_page(tr, cursor)
+        return context.outbox.timers_page(tr, cursor)
 
     outbox = pages(db, outbox_page)
     timers = sorted(pages(db, timers_page), key=lambda one: one.stamp)
     return (one.tracked for one in heapq.merge(outbox, timers, key=lambda one: one.stamp))
 
 
-def restore(machinery: Machinery, tr: Any, stamps: TransactionStamps, now_ms: int) -> Actions:
+def restore(context: LayerContext, tr: Any, stamps: TransactionStamps, now_ms: int) -> Actions:
     """What to resume, decided and stored in one transaction; see `Layer.restore`."""
     staged = Staged(tr)
-    stored = machinery.meta.load(staged)
-    emitted = _emitted(machinery, tr, set(stored.large))
-    known = {pack_element(action.id): action for action in pending(machinery, tr, stamps)}
+    stored = context.meta.load(staged)
+    emitted = _emitted(context, tr, set(stored.large))
+    known = {pack_element(action.id): action for action in pending(context, tr, stamps)}
     added = []
     for action, raw in emitted.encoded:
         if isinstance(action, Tracked) and pack_element(action.id) not in known:
-            machinery.outbox.emit(staged, stamps, action, raw, stored.lanes, now_ms)
+            context.outbox.emit(staged, stamps, action, raw, stored.lanes, now_ms)
             added.append(action)
     staged.flush(tr)
     stamps.remember(added)
     return _resumed(known, emitted)
 
 
-def restore_in_pages(machinery: Machinery, db: Any, now_ms: int) -> Actions:
+def restore_in_pages(context: LayerContext, db: Any, now_ms: int) -> Actions:
     """What to resume, read in pages.
 
     Whether an id is known to the state alone can only be told at one version, so if there seems to be one, all is
     decided again in one transaction.
     """
-    stored = run(db, lambda tr: machinery.meta.peek(Staged(tr)))
-    known = {pack_element(action.id): action for action in pending_in_pages(machinery, db)}
-    emitted = _emitted(machinery, PagedReader(db), set(stored.large))
+    stored = run(db, lambda tr: context.meta.peek(Staged(tr)))
+    known = {pack_element(action.id): action for action in pending_in_pages(context, db)}
+    emitted = _emitted(context, PagedReader(db), set(stored.large))
     if any(pack_element(action.id) not in known for action in emitted.tracked):
-        return run(db, lambda tr: restore(machinery, tr, TransactionStamps(), now_ms))
+        return run(db, lambda tr: restore(context, tr, TransactionStamps(), now_ms))
     return _resumed(known, emitted)
 
 
-def _emitted(machinery: Machinery, reader: Any, large: set[str]) -> Actions:
+def _emitted(context: LayerContext, reader: Any, large: set[str]) -> Actions:
     """What the machine's `restore` names; there is no bound, since this is not one transition."""
-    emitted = Actions(sys.maxsize, machinery.definition.encode_action)
-    machinery.definition.restore(view_of(machinery, reader, large, "restore"), emitted)
+    emitted = Actions(sys.maxsize, context.definition.encode_action)
+    context.definition.restore(view_of(context, reader, large, "restore"), emitted)
     return emitted
 
 

@@ -28,7 +28,7 @@ from phasm_fdb.journal.memory_rows import MemoryRows
 from phasm_fdb.journal.reading import Recorded
 from phasm_fdb.journal.state_copy import StateCopy
 from phasm_fdb.outbox import TransactionStamps
-from phasm_fdb.transition import Machinery
+from phasm_fdb.transition import LayerContext
 
 #: How many differences are kept, and how many rows of one.
 MOST_KEPT = 20
@@ -97,7 +97,7 @@ class Failure:
         return [f"failed: {type(self.error).__name__}: {message_of(self.error)}"]
 
 
-def replay(machinery: Machinery, history: History, other: Machinery | None = None) -> Report:
+def replay(context: LayerContext, history: History, other: LayerContext | None = None) -> Report:
     """Replay a history on memory.
 
     Args:
@@ -108,14 +108,14 @@ def replay(machinery: Machinery, history: History, other: Machinery | None = Non
         ReplayError: the history is another machine's or schema's, or has a gap.
         DamagedHistory: what it is read from is not as it was written.
     """
-    for layer in (machinery, other):
+    for layer in (context, other):
         if layer is not None:
             _require(layer, history.start)
-    return _Replay(machinery, other, history).run()
+    return _Replay(context, other, history).run()
 
 
-def _require(machinery: Machinery, start: StateCopy) -> None:
-    name, schema = machinery.definition.name, machinery.definition.machine.schema_version
+def _require(context: LayerContext, start: StateCopy) -> None:
+    name, schema = context.definition.name, context.definition.machine.schema_version
     if start.machine != name:
         raise ReplayError(f"the history is one of the machine {start.machine}, and not of {name}")
     if start.schema != schema:
@@ -130,11 +130,11 @@ class _Stop(Exception):
 
 
 class _Replay:
-    def __init__(self, machinery: Machinery, other: Machinery | None, history: History) -> None:
-        self._machinery = machinery
+    def __init__(self, context: LayerContext, other: LayerContext | None, history: History) -> None:
+        self._context = context
         self._other = other
         self._history = history
-        self._prefix = machinery.keyspace.prefix
+        self._prefix = context.keyspace.prefix
         self._report = Report()
         self._large = set(history.start.large)
         self._sum = history.start.sum
@@ -189,9 +189,9 @@ class _Replay:
             if not _is_recorded(entry, found):
                 self._report.note(self._difference(self._other, stamp, entry, found))
         staged, large = Staged(base), set(self._large)
-        found = _decided(self._machinery, staged, large, entry)
+        found = _decided(self._context, staged, large, entry)
         if not _is_recorded(entry, found):
-            self._stop(self._difference(self._machinery, stamp, entry, found))
+            self._stop(self._difference(self._context, stamp, entry, found))
         if isinstance(found, Effects):
             staged.flush(base)
             self._large = large
@@ -199,14 +199,14 @@ class _Replay:
         else:
             self._report.refused += 1
 
-    def _difference(self, by: Machinery, stamp: bytes, entry: Entry, found: Outcome | Failure) -> Difference:
-        definition = self._machinery.definition
+    def _difference(self, by: LayerContext, stamp: bytes, entry: Entry, found: Outcome | Failure) -> Difference:
+        definition = self._context.definition
         if isinstance(found, Failure):
             expected, lines = outcome_lines(definition, entry.summary), found.lines()
         else:
             expected, lines = differences(definition, entry.summary, found, by.definition)
         where = f"entry {self._entries}, versionstamp {stamp.hex()}{_time(entry.at)}"
-        return Difference(where, _input_text(self._machinery, entry), tuple(expected), tuple(lines))
+        return Difference(where, _input_text(self._context, entry), tuple(expected), tuple(lines))
 
     def _stop(self, difference: Difference) -> NoReturn:
         self._report.note(difference)
@@ -227,21 +227,21 @@ class _Replay:
                     (f"{_count(found)} entries, checksum {found >> 32:08x}",),
                 )
             )
-        keyspace = self._machinery.keyspace
+        keyspace = self._context.keyspace
         cut = len(keyspace.prefix)
         found_rows = itertools.chain(
             rows.rows(keyspace.overflow, keyspace.overflow + b"\xff"),
             rows.rows(keyspace.state, keyspace.state + b"\xff"),
         )
-        state = self._machinery.definition.state_class
+        state = self._context.definition.state_class
         for key, one, two in _unequal(end.rows, ((key[cut:], value) for key, value in found_rows)):
             where = "the state at the end"
             self._report.note(Difference(where, "", (row_text(state, key, one),), (row_text(state, key, two),)))
 
 
-def _decided(machinery: Machinery, staged: Staged, large: set[str], entry: Entry) -> Outcome | Failure:
+def _decided(context: LayerContext, staged: Staged, large: set[str], entry: Entry) -> Outcome | Failure:
     """What a machine makes of a recorded input."""
-    definition, keyspace = machinery.definition, machinery.keyspace
+    definition, keyspace = context.definition, context.keyspace
     try:
         input: Input = entry.input(definition)
         with writing_format(entry.format):
@@ -257,8 +257,8 @@ def _is_recorded(entry: Entry, found: Outcome | Failure) -> bool:
     return not isinstance(found, Failure) and found.summary() == entry.summary
 
 
-def _input_text(machinery: Machinery, entry: Entry) -> str:
-    definition = machinery.definition
+def _input_text(context: LayerContext, entry: Entry) -> str:
+    definition = context.definition
     try:
         return shown(entry.input(definition))
     except CodecError:

@@ -25,7 +25,7 @@ from phasm_fdb.keyspace import stamp_of
 from phasm_fdb.meta import MOST_LANES
 from phasm_fdb.outbox import lane_of, place_of
 from phasm_fdb.records import Record
-from phasm_fdb.transition import Machinery
+from phasm_fdb.transition import LayerContext
 
 BATCH = 500
 ONE = encode_count(1)
@@ -34,54 +34,54 @@ ONE = encode_count(1)
 _LEASE: tuple[plain.Kinds, ...] = ((int,), (bytes, type(None)))
 
 #: Moves one row to its lane, given where the row is; does nothing if it is there already.
-Move = Callable[[Machinery, Any, int, int, Row], None]
+Move = Callable[[LayerContext, Any, int, int, Row], None]
 
 
-def request(machinery: Machinery, tr: Any, lanes: int) -> bool:
+def request(context: LayerContext, tr: Any, lanes: int) -> bool:
     """Write down that the layer is to have this many lanes; False if it has, and nothing else is wished."""
     staged = Staged(tr)
-    if machinery.meta.load(staged).lanes == lanes and wish(machinery, tr) is None:
+    if context.meta.load(staged).lanes == lanes and wish(context, tr) is None:
         return False
-    staged.set(machinery.keyspace.resize, plain.to_bytes(lanes))
+    staged.set(context.keyspace.resize, plain.to_bytes(lanes))
     staged.flush(tr)
     return True
 
 
-def wish(machinery: Machinery, tr: Any) -> int | None:
+def wish(context: LayerContext, tr: Any) -> int | None:
     """How many lanes the layer is to have; None if it is not being resized."""
-    data = Staged(tr).read(machinery.keyspace.resize)
+    data = Staged(tr).read(context.keyspace.resize)
     if data is None:
         return None
     lanes = plain.from_bytes(data)
     if type(lanes) is not int or not 1 <= lanes <= MOST_LANES:
-        raise CodecError(f"{shown(lanes)} is no number of lanes").at("a wish", machinery.keyspace.resize)
+        raise CodecError(f"{shown(lanes)} is no number of lanes").at("a wish", context.keyspace.resize)
     return lanes
 
 
-def carry_out(machinery: Machinery, db: Any) -> bool:
+def carry_out(context: LayerContext, db: Any) -> bool:
     """Do what is wished, unless a live worker still holds a lane; whether it is done.
 
     Several processes may do it at once; interrupted, it goes on with the next call.
     """
-    lanes = run(db, lambda tr: _switch(machinery, tr))
+    lanes = run(db, lambda tr: _switch(context, tr))
     if lanes is None:
-        return run(db, lambda tr: wish(machinery, tr)) is None
+        return run(db, lambda tr: wish(context, tr)) is None
     # A row that died in its transaction has a mark that names its lane: moved, it would come alive.
-    while run(db, machinery.outbox.bury):
+    while run(db, context.outbox.bury):
         pass
-    keys = machinery.keyspace
+    keys = context.keyspace
     for begin, move in ((keys.outbox, _move_action), (keys.all_inbox, _move_input), (keys.all_timers, _move_timer)):
-        _move_all(machinery, db, begin, move, lanes)
-    run(db, lambda tr: _finish(machinery, tr, lanes))
+        _move_all(context, db, begin, move, lanes)
+    run(db, lambda tr: _finish(context, tr, lanes))
     return True
 
 
-def _switch(machinery: Machinery, tr: Any) -> int | None:
+def _switch(context: LayerContext, tr: Any) -> int | None:
     """Make the wished number the one that counts; None if there is no wish, or a lane is still held."""
-    lanes = wish(machinery, tr)
+    lanes = wish(context, tr)
     if lanes is None:
         return None
-    keys = machinery.keyspace
+    keys = context.keyspace
     alive = set()
     for key, _ in rows(tr, *keys.workers()):
         with contextlib.suppress(CodecError):
@@ -93,9 +93,9 @@ def _switch(machinery: Machinery, tr: Any) -> int | None:
     for row, (token, _) in held:
         # Its holder is dead, or was taken for dead and may go on any time: it is to find its lane lost.
         staged.set(row, plain.to_bytes([token, None]))
-    stored = machinery.meta.load(staged)
+    stored = context.meta.load(staged)
     if stored.lanes != lanes:
-        machinery.meta.write(staged, replace(stored, lanes=lanes))
+        context.meta.write(staged, replace(stored, lanes=lanes))
     staged.flush(tr)
     return lanes
 
@@ -108,47 +108,47 @@ def _held(lease: bytes) -> tuple[int, bytes] | None:
     return None
 
 
-def _finish(machinery: Machinery, tr: Any, lanes: int) -> None:
-    if wish(machinery, tr) == lanes:
-        tr.clear(machinery.keyspace.resize)
+def _finish(context: LayerContext, tr: Any, lanes: int) -> None:
+    if wish(context, tr) == lanes:
+        tr.clear(context.keyspace.resize)
     for lane in range(lanes):
-        tr.add(machinery.keyspace.signal(lane), ONE)
+        tr.add(context.keyspace.signal(lane), ONE)
 
 
-def _move_all(machinery: Machinery, db: Any, begin: bytes, move: Move, lanes: int) -> None:
+def _move_all(context: LayerContext, db: Any, begin: bytes, move: Move, lanes: int) -> None:
     end = begin + b"\xff"
     next_key: bytes | None = begin
     while next_key is not None:
-        next_key = run(db, functools.partial(_move_batch, machinery, begin, next_key, end, move, lanes))
+        next_key = run(db, functools.partial(_move_batch, context, begin, next_key, end, move, lanes))
 
 
 def _move_batch(
-    machinery: Machinery, prefix: bytes, start: bytes, end: bytes, move: Move, lanes: int, tr: Any
+    context: LayerContext, prefix: bytes, start: bytes, end: bytes, move: Move, lanes: int, tr: Any
 ) -> bytes | None:
     """Move the rows of one batch; the key at which the next one starts, or None after the last."""
-    if wish(machinery, tr) != lanes:  # somebody wished for another number meanwhile, or finished this one
+    if wish(context, tr) != lanes:  # somebody wished for another number meanwhile, or finished this one
         return None
     batch = list(rows(tr, start, end, limit=BATCH))
     for row in batch:
         with contextlib.suppress(CodecError):  # of a key that is none of a layer
             lane = int(unpack(row[0][len(prefix) :])[0])
-            _move_row(machinery, tr, prefix, lane, lanes, row, move)
+            _move_row(context, tr, prefix, lane, lanes, row, move)
     return batch[-1][0] + b"\0" if len(batch) == BATCH else None
 
 
-def _move_row(machinery: Machinery, tr: Any, prefix: bytes, lane: int, lanes: int, row: Row, move: Move) -> None:
+def _move_row(context: LayerContext, tr: Any, prefix: bytes, lane: int, lanes: int, row: Row, move: Move) -> None:
     """Move one row; what does not decode goes to some lane, as it is, where a worker finds it."""
     key, value = row
     try:
-        move(machinery, tr, lane, lanes, row)
+        move(context, tr, lane, lanes, row)
     except CodecError:
         tr.clear(key)
         tr.set(prefix + pack_element(lane_of(value, lanes)) + key[len(prefix) + len(pack_element(lane)) :], value)
 
 
-def _move_action(machinery: Machinery, tr: Any, lane: int, lanes: int, row: Row) -> None:
+def _move_action(context: LayerContext, tr: Any, lane: int, lanes: int, row: Row) -> None:
     key, value = row
-    keys, stamp = machinery.keyspace, stamp_of(key)
+    keys, stamp = context.keyspace, stamp_of(key)
     record = Record.decode(value, key)
     target = _lane(record, value, lanes)
     if target == lane:
@@ -160,37 +160,37 @@ def _move_action(machinery: Machinery, tr: Any, lane: int, lanes: int, row: Row)
     if progress is not None:
         tr.clear(progress_row)
         tr.set(keys.progress_row(target, stamp), progress)
-    _move_place(machinery, tr, record.packed(stamp), target)
+    _move_place(context, tr, record.packed(stamp), target)
 
 
-def _move_timer(machinery: Machinery, tr: Any, lane: int, lanes: int, row: Row) -> None:
+def _move_timer(context: LayerContext, tr: Any, lane: int, lanes: int, row: Row) -> None:
     key, value = row
     record = Record.decode(value, key)
     target = _lane(record, value, lanes)
     if target == lane:
         return
     tr.clear(key)
-    tr.set(machinery.keyspace.timer_row(target, machinery.keyspace.timer_of(key)[1], stamp_of(key)), value)
-    _move_place(machinery, tr, record.packed(stamp_of(key)), target)
+    tr.set(context.keyspace.timer_row(target, context.keyspace.timer_of(key)[1], stamp_of(key)), value)
+    _move_place(context, tr, record.packed(stamp_of(key)), target)
 
 
-def _move_input(machinery: Machinery, tr: Any, lane: int, lanes: int, row: Row) -> None:
+def _move_input(context: LayerContext, tr: Any, lane: int, lanes: int, row: Row) -> None:
     key, value = row
     queued = Inbox.decode(key, value)
     spread_by = queued.packed_key or queued.packed_request or value
     target = lane_of(spread_by, lanes)
     if target != lane:
         tr.clear(key)
-        tr.set(machinery.keyspace.inbox_row(target, stamp_of(key)), value)
+        tr.set(context.keyspace.inbox_row(target, stamp_of(key)), value)
 
 
 def _lane(record: Record, value: bytes, lanes: int) -> int:
     return lane_of(record.packed_key or record.packed_id or value, lanes)
 
 
-def _move_place(machinery: Machinery, tr: Any, packed_id: bytes, lane: int) -> None:
+def _move_place(context: LayerContext, tr: Any, packed_id: bytes, lane: int) -> None:
     """Note in the row of an id that its action lies in another lane."""
-    id_row = machinery.keyspace.id_row(packed_id)
+    id_row = context.keyspace.id_row(packed_id)
     place = Staged(tr).read(id_row)
     if place is None:  # the row died in the transaction that wrote it, and is only not swept yet
         return

@@ -13,11 +13,11 @@ from phasm_fdb.meta import Stored
 from phasm_fdb.outbox import TransactionStamps
 
 if TYPE_CHECKING:
-    from phasm_fdb.transition import Machinery
+    from phasm_fdb.transition import LayerContext
 
 
 def decide_with_safeguards(
-    machinery: Machinery,
+    context: LayerContext,
     base: Any,
     reader: Any,
     staged: Staged,
@@ -35,14 +35,14 @@ def decide_with_safeguards(
     Raises:
         NondeterminismError: a second run decided something else. And whatever `stf` raises.
     """
-    definition, keyspace = machinery.definition, machinery.keyspace
-    journaled = stored.journal or machinery.journal.wanted
-    verifier = machinery.verifier
+    definition, keyspace = context.definition, context.keyspace
+    journaled = stored.journal or context.journal.wanted
+    verifier = context.verifier
     if verifier is not None and not verifier.chooses(input):
         verifier = None
     if not journaled and verifier is None:
         return *decide(definition, keyspace, staged, large, stamps, input), stored
-    record = machinery.journal.record(reader, stored, stamps, input) if journaled else None
+    record = context.journal.record(reader, stored, stamps, input) if journaled else None
     number = stamps.count
     rejection: TransitionError | None = None
     try:

@@ -21,30 +21,30 @@ from phasm_fdb.keys import pack_element
 from phasm_fdb.machine import Normal
 from phasm_fdb.outbox import TransactionStamps, lane_of
 from phasm_fdb.receipts import Applied
-from phasm_fdb.transition import Machinery
+from phasm_fdb.transition import LayerContext
 
 #: How often to look for an outcome although no watch has fired: watches may be lost.
 POLL_SECONDS = 1.0
 
 
-def submit(machinery: Machinery, tr: Any, stamps: TransactionStamps, input: Normal[Any], ordering_key: Any) -> None:
+def submit(context: LayerContext, tr: Any, stamps: TransactionStamps, input: Normal[Any], ordering_key: Any) -> None:
     """Queue an input that has its time and request id, unless that id was submitted or applied before."""
     staged = Staged(tr)
-    lanes = machinery.meta.load(staged).lanes
-    receipt = machinery.receipts.key(input.request_id)
+    lanes = context.meta.load(staged).lanes
+    receipt = context.receipts.key(input.request_id)
     if staged.read(receipt) is not None:
         return
     packed_request = pack_element(input.request_id)
     packed_key = None if ordering_key is None else pack_element(ordering_key)
     lane = lane_of(packed_request if packed_key is None else packed_key, lanes)
     assert input.at is not None
-    raw = machinery.definition.inputs.to_raw(input.payload)
-    machinery.inbox.put(staged, stamps, lane, Queued(b"", raw, input.at, packed_request, packed_key))
-    machinery.receipts.mark_queued(staged, receipt)
+    raw = context.definition.inputs.to_raw(input.payload)
+    context.inbox.put(staged, stamps, lane, Queued(b"", raw, input.at, packed_request, packed_key))
+    context.receipts.mark_queued(staged, receipt)
     staged.flush(tr)
 
 
-def deliver(machinery: Machinery, tr: Any, stamps: TransactionStamps, applied: Applied, at: int | None) -> Applied:
+def deliver(context: LayerContext, tr: Any, stamps: TransactionStamps, applied: Applied, at: int | None) -> Applied:
     """Queue the untracked actions of an input for the handlers of a worker, in the transaction that emits them.
 
     Args:
@@ -55,16 +55,16 @@ def deliver(machinery: Machinery, tr: Any, stamps: TransactionStamps, applied: A
     """
     if applied.untracked and not applied.repeated:
         staged = Staged(tr)
-        lanes = machinery.meta.load(staged).lanes
+        lanes = context.meta.load(staged).lanes
         for one in applied.untracked:
-            raw = {UNTRACKED: machinery.definition.untracked.to_raw(one.action)}
+            raw = {UNTRACKED: context.definition.untracked.to_raw(one.action)}
             lane = lane_of(msgpack.packb(raw), lanes)
-            machinery.inbox.put(staged, stamps, lane, Queued(b"", raw, at or 0, None, None))
+            context.inbox.put(staged, stamps, lane, Queued(b"", raw, at or 0, None, None))
         staged.flush(tr)
     return replace(applied, untracked=())
 
 
-async def outcome(machinery: Machinery, db: Any, request_id: Any, timeout: float | None) -> Applied:
+async def outcome(context: LayerContext, db: Any, request_id: Any, timeout: float | None) -> Applied:
     """Wait for the outcome of a submitted input.
 
     Raises:
@@ -72,10 +72,10 @@ async def outcome(machinery: Machinery, db: Any, request_id: Any, timeout: float
         InputRejected: the machine refused the input.
         InputFailed: the input was given up and lies in the dead letters.
     """
-    receipt = machinery.receipts.for_request(request_id, 0, 0)
+    receipt = context.receipts.for_request(request_id, 0, 0)
 
     def look(tr: Any) -> tuple[Applied | None, Any]:
-        applied = machinery.receipts.find(Staged(tr), receipt)
+        applied = context.receipts.find(Staged(tr), receipt)
         return applied, None if applied is not None else tr.watch(receipt.key)
 
     async with asyncio.timeout(timeout):

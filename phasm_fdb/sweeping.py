@@ -25,7 +25,7 @@ from phasm_fdb.receipts import (
     is_failed,
     is_open,
 )
-from phasm_fdb.transition import Machinery
+from phasm_fdb.transition import LayerContext
 
 #: For how long a receipt is kept on while an action that its input emitted is pending, before it is looked at again.
 KEPT_ON_HOURS = 24
@@ -46,7 +46,7 @@ class _Page:
     behind: bytes | None
 
 
-def sweep(machinery: Machinery, db: Any, now_seconds: float, batch: int) -> int:
+def sweep(context: LayerContext, db: Any, now_seconds: float, batch: int) -> int:
     """Remove what has outlived its use; see `Layer.sweep`.
 
     Args:
@@ -55,24 +55,24 @@ def sweep(machinery: Machinery, db: Any, now_seconds: float, batch: int) -> int:
     Returns:
         How many receipts of request ids were removed.
     """
-    if run(db, lambda tr: machinery.meta.raw(Staged(tr))) is None:
+    if run(db, lambda tr: context.meta.raw(Staged(tr))) is None:
         return 0  # nothing was ever applied, and nothing may lie here before that
-    count_older_letters(machinery, db)
+    count_older_letters(context, db)
     hour = int(now_seconds // HOUR_SECONDS)
-    run(db, functools.partial(_sweep_rest, machinery, hour))  # a commit: the versions of an idle database move on
+    run(db, functools.partial(_sweep_rest, context, hour))  # a commit: the versions of an idle database move on
     removed = 0
-    begin: bytes | None = machinery.keyspace.expired(hour)[0]
+    begin: bytes | None = context.keyspace.expired(hour)[0]
     while begin is not None:
-        page = run(db, functools.partial(_sweep_receipts, machinery, begin, hour, batch))
+        page = run(db, functools.partial(_sweep_receipts, context, begin, hour, batch))
         removed += page.removed
         begin = page.behind
-    retention.sweep(machinery.keyspace, db, machinery.journal.retention_seconds, batch)
+    retention.sweep(context.keyspace, db, context.journal.retention_seconds, batch)
     return removed
 
 
-def _sweep_receipts(machinery: Machinery, begin: bytes, hour: int, batch: int, tr: Any) -> _Page:
+def _sweep_receipts(context: LayerContext, begin: bytes, hour: int, batch: int, tr: Any) -> _Page:
     """Remove the receipts of some expiry rows, if their time has come and nothing needs them any more."""
-    keys = machinery.keyspace
+    keys = context.keyspace
     found = list(rows(tr, begin, keys.expired(hour)[1], limit=batch))
     version = read_version(tr)
     due = [(row, keys.receipt_of(row[0], len(pack_element(hour)))) for row in found if _has_expired(row, version)]
@@ -124,12 +124,12 @@ def _keep_on(keys: Keyspace, staged: Staged, receipt: bytes, hour: int, version:
     staged.set(keys.expiry(hour + KEPT_ON_HOURS, receipt), encode_version(later))
 
 
-def _sweep_rest(machinery: Machinery, hour: int, tr: Any) -> None:
+def _sweep_rest(context: LayerContext, hour: int, tr: Any) -> None:
     """Remove the layer's own receipts that are older than an hour, and rows that died before they were committed.
 
     Before receipts go, the age that they belong to is noted: an attempt that does not find its own knows why.
     """
-    keys = machinery.keyspace
+    keys = context.keyspace
     age = read_version(tr) // VERSIONS_OF_AN_AGE - 1
     staged = Staged(tr)
     if age > decode_age(staged.read(keys.own_receipts_swept)):
@@ -137,4 +137,4 @@ def _sweep_rest(machinery: Machinery, hour: int, tr: Any) -> None:
         staged.clear_range(*keys.own_receipts_before(age))
     staged.flush(tr)
     tr.clear_range(*keys.hourly_receipts_before(hour - HOURS_OF_OLDER_CODE))
-    machinery.outbox.bury(tr)
+    context.outbox.bury(tr)

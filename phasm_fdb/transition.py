@@ -27,7 +27,7 @@ from phasm_fdb.safeguards import decide_with_safeguards
 from phasm_fdb.state import Changes
 from phasm_fdb.verification import Verifier
 
-__all__ = ["Input", "Machinery", "transition", "view_of"]
+__all__ = ["Input", "LayerContext", "transition", "view_of"]
 
 #: The reply, the actions, the meta row as it is then, and the fields that may hold large values then.
 _Decided: TypeAlias = tuple[Any, Actions, Stored, set[str]]
@@ -37,8 +37,8 @@ MOST_NOTED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Machinery:
-    """The parts of a layer that a transition needs.
+class LayerContext:
+    """The immutable parts of a layer, which every transition needs.
 
     Attributes:
         checked: check the invariants before each commit.
@@ -59,7 +59,7 @@ class Machinery:
 
 
 def transition(
-    machinery: Machinery,
+    context: LayerContext,
     base: Any,
     stamps: TransactionStamps,
     input: Input,
@@ -81,20 +81,20 @@ def transition(
         written then, except that a TransitionError is written to the journal, where there is one.
     """
     staged = Staged(base if cached is None else cached)
-    if cached is None and not machinery.watched:
-        guess = machinery.meta.guess(staged)
+    if cached is None and not context.watched:
+        guess = context.meta.guess(staged)
         if guess is not None and not guess.journal:
-            applied = _speculate(machinery, base, staged, guess, stamps, input, receipt, may_be_repeated)
+            applied = _speculate(context, base, staged, guess, stamps, input, receipt, may_be_repeated)
             if applied is not None:
                 return applied
             staged = Staged(base)
-    stored = machinery.meta.load(staged)
+    stored = context.meta.load(staged)
     if receipt is not None and may_be_repeated:
-        earlier = machinery.receipts.find(staged, receipt)
+        earlier = context.receipts.find(staged, receipt)
         if earlier is not None:
             return earlier
-    decided = _decided(machinery, base, staged, stored, stamps, input, cached)
-    applied = _recorded(machinery, staged, decided, receipt, cached is not None)
+    decided = _decided(context, base, staged, stored, stamps, input, cached)
+    applied = _recorded(context, staged, decided, receipt, cached is not None)
     staged.flush(base)
     if cached is not None:
         cached.wrote(staged.written())
@@ -102,7 +102,7 @@ def transition(
 
 
 def _speculate(
-    machinery: Machinery,
+    context: LayerContext,
     base: Any,
     staged: Staged,
     stored: Stored,
@@ -124,12 +124,12 @@ def _speculate(
         staged.start(sought.key)
     decided: _Decided | Exception
     try:
-        decided = _decided(machinery, base, staged, stored, stamps, input, None)
+        decided = _decided(context, base, staged, stored, stamps, input, None)
     except Exception as error:
         decided = error
-    if not machinery.meta.is_still(stored, staged):
+    if not context.meta.is_still(stored, staged):
         return None
-    earlier = None if sought is None else machinery.receipts.find(staged, sought)
+    earlier = None if sought is None else context.receipts.find(staged, sought)
     if earlier is not None:
         return earlier
     if isinstance(decided, Exception):
@@ -137,13 +137,13 @@ def _speculate(
             raise decided
         finally:
             del decided  # or it and this frame would hold each other, and the transaction with them
-    applied = _recorded(machinery, staged, decided, receipt, False)
+    applied = _recorded(context, staged, decided, receipt, False)
     staged.flush(base)
     return applied
 
 
 def _decided(
-    machinery: Machinery,
+    context: LayerContext,
     base: Any,
     staged: Staged,
     stored: Stored,
@@ -154,41 +154,41 @@ def _decided(
     """Decide an input that was not applied yet, with everything that follows from it staged."""
     staged.exclusive = stored.cached
     if isinstance(input, TrackedActionCompleted):
-        machinery.outbox.require(staged, input.id)
-    definition = machinery.definition
+        context.outbox.require(staged, input.id)
+    definition = context.definition
     reader = base if cached is None else cached
     large = set(stored.large)
-    if machinery.watched or stored.journal:
-        reply, actions, stored = decide_with_safeguards(machinery, base, reader, staged, stored, large, stamps, input)
+    if context.watched or stored.journal:
+        reply, actions, stored = decide_with_safeguards(context, base, reader, staged, stored, large, stamps, input)
     else:
-        reply, actions = decide(definition, machinery.keyspace, staged, large, stamps, input)
-    if machinery.checked:
-        _check(machinery, reader, staged, large, input)
+        reply, actions = decide(definition, context.keyspace, staged, large, stamps, input)
+    if context.checked:
+        _check(context, reader, staged, large, input)
         if isinstance(input, TrackedActionCompleted):
-            _require_trace(machinery, staged, input, actions)
+            _require_trace(context, staged, input, actions)
     if isinstance(input, TrackedActionCompleted):
-        machinery.outbox.remove(staged, stamps, input.id)
+        context.outbox.remove(staged, stamps, input.id)
     if not actions.is_empty:
-        _store_actions(machinery, staged, stamps, actions, stored.lanes, input.at)
+        _store_actions(context, staged, stamps, actions, stored.lanes, input.at)
     return reply, actions, stored, large
 
 
 def _recorded(
-    machinery: Machinery, staged: Staged, decided: _Decided, receipt: Receipt | None, cached: bool
+    context: LayerContext, staged: Staged, decided: _Decided, receipt: Receipt | None, cached: bool
 ) -> Applied:
     """Stage what the keyspace keeps of a decision beside its effects: its receipt, and that it is as it is now."""
     reply, actions, stored, large = decided
-    machinery.meta.note(staged, stored, large, cached)
+    context.meta.note(staged, stored, large, cached)
     if receipt is not None:
-        machinery.receipts.write(staged, receipt, reply, actions)
+        context.receipts.write(staged, receipt, reply, actions)
     return Applied(reply, actions.tracked, actions.untracked)
 
 
 def _store_actions(
-    machinery: Machinery, staged: Staged, stamps: TransactionStamps, actions: Actions, lanes: int, now_ms: int | None
+    context: LayerContext, staged: Staged, stamps: TransactionStamps, actions: Actions, lanes: int, now_ms: int | None
 ) -> None:
     """Take the cancelled actions out of the outbox, and put the new ones in."""
-    outbox = machinery.outbox
+    outbox = context.outbox
     for id in actions.cancelled:
         outbox.remove(staged, stamps, id)
     for action, raw in actions.encoded:
@@ -196,12 +196,12 @@ def _store_actions(
             outbox.emit(staged, stamps, action, raw, lanes, now_ms)
 
 
-def _check(machinery: Machinery, reader: Any, staged: Staged, large: set[str], input: Input) -> None:
+def _check(context: LayerContext, reader: Any, staged: Staged, large: set[str], input: Input) -> None:
     """Check the invariants on the staged state; a violation holds the input and what it would have changed."""
-    definition, keyspace = machinery.definition, machinery.keyspace
+    definition, keyspace = context.definition, context.keyspace
     changes = Changes(definition.state_class.fields, keyspace.state, staged)
     try:
-        definition.check_changes(view_of(machinery, staged, large, "check_changes"), changes, input)
+        definition.check_changes(view_of(context, staged, large, "check_changes"), changes, input)
     except InvariantViolation as violation:
         violation.difference = changes_of(definition, keyspace, reader, staged)
         violation.add_note(f"after {input!r}, which would have changed")
@@ -212,11 +212,11 @@ def _check(machinery: Machinery, reader: Any, staged: Staged, large: set[str], i
         raise
 
 
-def _require_trace(machinery: Machinery, staged: Staged, input: TrackedActionCompleted[Any], actions: Actions) -> None:
+def _require_trace(context: LayerContext, staged: Staged, input: TrackedActionCompleted[Any], actions: Actions) -> None:
     """A result that changes neither the state nor what is pending was forgotten (PHASM's invariant 8)."""
     if actions.tracked or actions.delayed or actions.cancelled:
         return
-    if not Changes(machinery.definition.state_class.fields, machinery.keyspace.state, staged):
+    if not Changes(context.definition.state_class.fields, context.keyspace.state, staged):
         raise InvariantViolation(
             f"result {input.result!r} of action {input.id!r} changes neither the state nor what is pending; it must "
             "update the state (PHASM's invariant 8)",
@@ -224,7 +224,7 @@ def _require_trace(machinery: Machinery, staged: Staged, input: TrackedActionCom
         )
 
 
-def view_of(machinery: Machinery, base: Any, large: set[str], place: str) -> Any:
+def view_of(context: LayerContext, base: Any, large: set[str], place: str) -> Any:
     """The machine's state over a transaction or a staged view, to be read only; `place` is where, for errors."""
     staged = Staged(base, read_only=place)
-    return machinery.definition.state_class(space_of(machinery.keyspace, staged, large, TransactionStamps()))
+    return context.definition.state_class(space_of(context.keyspace, staged, large, TransactionStamps()))

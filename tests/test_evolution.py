@@ -205,8 +205,8 @@ async def test_renamed_types_go_on_under_their_new_names(world: World) -> None:
     async with world.worker(new, handlers):
         await world.until(lambda: len(list(new.view(world.db).shipped)) == 2)
     assert dict(new.view(world.db).shipped.items()) == {1: "tea by ann", 2: "milk by ann"}
-    recorded = history_in(new.keyspace, new.machinery.meta, world.db)
-    first = replay(new.machinery, recorded).differences[0]
+    recorded = history_in(new.keyspace, new.context.meta, world.db)
+    first = replay(new.context, recorded).differences[0]
     assert first.expected[0].startswith("actions, which are stored as") and "Ship" in first.expected[0]
     assert first.found[0].startswith("actions, which are stored as") and "Dispatch" in first.found[0]
 
@@ -418,7 +418,7 @@ def test_a_replay_does_not_cross_a_migration_but_begins_behind_it(db: Any, subsp
     new.apply(db, Order("milk"))
 
     def replayed(layer: Layer, since: str | None) -> Any:
-        return replay(layer.machinery, history_in(layer.keyspace, layer.machinery.meta, db, since))
+        return replay(layer.context, history_in(layer.keyspace, layer.context.meta, db, since))
 
     with pytest.raises(ReplayError, match="begins with schema version 1, and this Shop has 2"):
         replayed(new, None)
@@ -450,8 +450,8 @@ def test_the_history_tells_where_new_code_would_have_decided_otherwise(db: Any, 
     layer = Layer(Shop(), subspace, journal=True)
     for item in ("milk", "tea", "salt", "tea"):
         layer.apply(db, Order(item))
-    recorded = history_in(layer.keyspace, layer.machinery.meta, db)
-    report = replay(layer.machinery, recorded, Layer(PickyShop(), subspace).machinery)
+    recorded = history_in(layer.keyspace, layer.context.meta, db)
+    report = replay(layer.context, recorded, Layer(PickyShop(), subspace).context)
     assert report.applied == 4
     assert [difference.expected for difference in report.differences] == [
         ("emits Tracked(2, Ship(item='tea'))",),

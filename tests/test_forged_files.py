@@ -39,7 +39,7 @@ def replayed(path: Path, data: bytes) -> Report:
     """What a replay says about a file with these bytes; the one error that it may raise says which file it is."""
     forged = path.with_name("forged")
     forged.write_bytes(data)
-    return replay(Layer(Wallet(), SPACE).machinery, history_of(forged))
+    return replay(Layer(Wallet(), SPACE).context, history_of(forged))
 
 
 def is_refused_or_replayed(path: Path, data: bytes) -> None:

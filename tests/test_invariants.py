@@ -429,8 +429,8 @@ class Remembers(Seats):
 
 
 def replayed(layer: Layer, db: Any, by: Layer | None = None) -> Any:
-    history = history_in(layer.keyspace, layer.machinery.meta, db)
-    return replay(layer.machinery, history, None if by is None else by.machinery)
+    history = history_in(layer.keyspace, layer.context.meta, db)
+    return replay(layer.context, history, None if by is None else by.context)
 
 
 def test_the_history_of_the_right_machine_replays_to_the_same(memory: Any) -> None:

@@ -44,7 +44,7 @@ def journal(db: Any, layer: Layer) -> list[Entry]:
 def inputs(db: Any, layer: Layer) -> list[tuple[Input, bool]]:
     """The inputs that were decided, and whether each was applied."""
     found = [entry for entry in journal(db, layer) if entry.kind in ("input", "completion")]
-    return [(entry.input(layer.machinery.definition), entry.applied) for entry in found]
+    return [(entry.input(layer.context.definition), entry.applied) for entry in found]
 
 
 def payloads(db: Any, layer: Layer) -> list[Any]:

@@ -48,11 +48,11 @@ from tests.runtime.virtual import World, in_virtual_time
 
 
 def history(db: Any, layer: Layer, since: str | None = None) -> History:
-    return history_in(layer.keyspace, layer.machinery.meta, db, since)
+    return history_in(layer.keyspace, layer.context.meta, db, since)
 
 
 def replayed(db: Any, layer: Layer, since: str | None = None) -> Report:
-    return replay(layer.machinery, history(db, layer, since))
+    return replay(layer.context, history(db, layer, since))
 
 
 def require_same(report: Report, inputs: int | None = None) -> None:
@@ -422,14 +422,14 @@ def test_new_code_is_judged_on_the_recorded_state_and_every_difference_shown(db:
         except TransitionError:
             assert cents == 60
     new = Layer(Changed(), _same(wallets))
-    report = replay(wallets.machinery, history(db, wallets), new.machinery)
+    report = replay(wallets.context, history(db, wallets), new.context)
     assert (report.applied, report.refused, report.count) == (5, 2, 3)
     first, second, third = report.differences
     assert "cents=50" in first.input
     assert second.expected == ("refused: InsufficientFunds: ann has 20, not 60",)
     assert second.found == ("refused: InsufficientFunds: ann has 20, not 61",)
     assert second.found == third.found, "the state did not go astray with the new code"
-    require_same(replay(wallets.machinery, history(db, wallets), Layer(Wallet(), _same(wallets)).machinery), 7)
+    require_same(replay(wallets.context, history(db, wallets), Layer(Wallet(), _same(wallets)).context), 7)
 
 
 def test_only_some_differences_are_kept_and_all_are_counted(memory: Any) -> None:
@@ -437,7 +437,7 @@ def test_only_some_differences_are_kept_and_all_are_counted(memory: Any) -> None
     layer.apply(memory, Deposit("ann", 10_000))
     for _ in range(50):
         layer.apply(memory, Pay("ann", 50))
-    report = replay(layer.machinery, history(memory, layer), Layer(Changed(), ("w",)).machinery)
+    report = replay(layer.context, history(memory, layer), Layer(Changed(), ("w",)).context)
     assert (report.count, len(report.differences)) == (50, 20)
 
 
@@ -463,8 +463,8 @@ def test_code_that_fails_on_an_input_or_cannot_read_it_differs(
 ) -> None:
     wallets.apply(db, Deposit("ann", 10))
     wallets.apply(db, Pay("ann", 5))
-    new = Layer(machine(), _same(wallets)).machinery
-    for report in (replay(new, history(db, wallets)), replay(wallets.machinery, history(db, wallets), new)):
+    new = Layer(machine(), _same(wallets)).context
+    for report in (replay(new, history(db, wallets)), replay(wallets.context, history(db, wallets), new)):
         (difference,) = report.differences
         assert difference.found[0].startswith(found)
         assert "reply 1" in difference.expected
@@ -544,12 +544,12 @@ def test_an_exported_history_is_replayed_without_its_database(db: Any, wallets: 
     wallets.export(db, tmp_path / "whole")
     wallets.export(db, tmp_path / "part", since="latest")
     elsewhere = Layer(Wallet(), ("another", "place"))
-    whole = replay(elsewhere.machinery, history_of(tmp_path / "whole"))
-    part = replay(elsewhere.machinery, history_of(tmp_path / "part"))
+    whole = replay(elsewhere.context, history_of(tmp_path / "whole"))
+    part = replay(elsewhere.context, history_of(tmp_path / "part"))
     require_same(whole)
     require_same(part)
     assert whole.applied > part.applied > 5
-    assert not replay(Layer(Failing(), ("w",)).machinery, history_of(tmp_path / "whole")).same
+    assert not replay(Layer(Failing(), ("w",)).context, history_of(tmp_path / "whole")).same
 
 
 def test_any_flipped_byte_of_an_exported_history_is_found(memory: Any, tmp_path: Path) -> None:
@@ -561,11 +561,11 @@ def test_any_flipped_byte_of_an_exported_history_is_found(memory: Any, tmp_path:
     for position in range(len(whole)):
         file.write_bytes(flipped(whole, position))
         with pytest.raises(ReplayError):
-            replay(layer.machinery, history_of(file))
+            replay(layer.context, history_of(file))
     for length in range(0, len(whole), 7):
         file.write_bytes(whole[:length])
         with pytest.raises(ReplayError):
-            replay(layer.machinery, history_of(file))
+            replay(layer.context, history_of(file))
 
 
 def test_a_part_of_an_exported_history_that_is_missing_is_found(memory: Any, tmp_path: Path) -> None:
@@ -578,7 +578,7 @@ def test_a_part_of_an_exported_history_that_is_missing_is_found(memory: Any, tmp
     for missing in range(1, len(frames)):
         file.write_bytes(b"".join(msgpack.packb(frame) for frame in (*frames[:missing], *frames[missing + 1 :])))
         with pytest.raises(ReplayError):
-            replay(layer.machinery, history_of(file))
+            replay(layer.context, history_of(file))
 
 
 # ------------------------------------------------------------------------------ what cannot be replayed
@@ -588,7 +588,7 @@ def test_a_snapshot_alone_is_no_history(db: Any, wallets: Layer, tmp_path: Path)
     work(db, wallets, 5)
     wallets.snapshot(db, tmp_path / "snapshot")
     with pytest.raises(ReplayError, match="is a snapshot, and not a history"):
-        replay(wallets.machinery, history_of(tmp_path / "snapshot"))
+        replay(wallets.context, history_of(tmp_path / "snapshot"))
 
 
 @pytest.mark.parametrize(
@@ -639,4 +639,4 @@ def test_another_machines_history_is_refused(db: Any, wallets: Layer, tmp_path: 
     work(db, wallets, 5)
     wallets.export(db, tmp_path / "history")
     with pytest.raises(ReplayError, match="one of the machine Wallet, and not of Queue"):
-        replay(Layer(Queue(), ("q",)).machinery, history_of(tmp_path / "history"))
+        replay(Layer(Queue(), ("q",)).context, history_of(tmp_path / "history"))

@@ -235,7 +235,7 @@ async def test_in_a_batch_a_mismatch_goes_to_the_dead_letters_and_its_neighbours
 
 
 def test_the_share_is_chosen_by_request_id(subspace: Subspace) -> None:
-    verifier = Layer(Wallet(), ("w",), verify=0.25).machinery.verifier
+    verifier = Layer(Wallet(), ("w",), verify=0.25).context.verifier
     assert verifier is not None
     inputs = [Normal(Deposit("ann", 1), 0, request_id) for request_id in range(4000)]
     chosen = [verifier.chooses(input) for input in inputs]
@@ -243,9 +243,9 @@ def test_the_share_is_chosen_by_request_id(subspace: Subspace) -> None:
     assert chosen == [verifier.chooses(input) for input in inputs], "a retry is treated the same"
     completions = [TrackedActionCompleted(id, Charged("r")) for id in range(4000)]
     assert 900 < sum(map(verifier.chooses, completions)) < 1100
-    everything_ = Layer(Wallet(), ("w",), verify=1.0).machinery.verifier
+    everything_ = Layer(Wallet(), ("w",), verify=1.0).context.verifier
     assert everything_ is not None and all(map(everything_.chooses, inputs))
-    assert Layer(Wallet(), ("w",)).machinery.verifier is None
+    assert Layer(Wallet(), ("w",)).context.verifier is None
 
 
 def test_only_the_chosen_share_runs_twice(memory: Any) -> None:

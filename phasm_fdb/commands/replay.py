@@ -41,7 +41,7 @@ def command(
         old = load_layer(layer)
         other = None if new is None else load_layer(new)
         if file is not None:
-            report = replay(old.machinery, history_of(file), None if other is None else other.machinery)
+            report = replay(old.context, history_of(file), None if other is None else other.context)
         else:
             with opened(database) as db:
                 report = old.replay(db, since, other)

@@ -21,7 +21,7 @@ from phasm_fdb.runtime.supervisor import Supervisor
 from phasm_fdb.runtime.telemetry import Telemetry
 from phasm_fdb.runtime.transacting import Transactor
 from phasm_fdb.runtime.untracked import UntrackedQueue
-from phasm_fdb.transition import Machinery
+from phasm_fdb.transition import LayerContext
 
 logger = logging.getLogger("phasm_fdb.worker")
 
@@ -34,7 +34,7 @@ class Applier:
 
     def __init__(
         self,
-        machinery: Machinery,
+        context: LayerContext,
         transact: Transactor,
         capabilities: Capabilities,
         lanes: Lanes,
@@ -43,7 +43,7 @@ class Applier:
         telemetry: Telemetry,
         clock: Callable[[], float],
     ) -> None:
-        self._machinery = machinery
+        self._context = context
         self._transact = transact
         self._capabilities = capabilities
         self._lanes = lanes
@@ -79,7 +79,7 @@ class Applier:
             try:
                 with self._telemetry.span("phasm.inputs", lane=lane.lease.lane, size=size.now):
                     batch, attempts = await self._transact.counted(
-                        apply_batch, self._machinery, self._capabilities, lane.lease, size.now, left, self._clock()
+                        apply_batch, self._context, self._capabilities, lane.lease, size.now, left, self._clock()
                     )
             except Exception as error:
                 if error_code(error) not in TOO_LARGE:
@@ -96,7 +96,7 @@ class Applier:
         """Make smaller batches; an input that is too large by itself is given up."""
         if not size.failed():
             now = self._clock()
-            await self._transact(bury_first, self._machinery, self._capabilities, lane.lease, cause_of(error), now)
+            await self._transact(bury_first, self._context, self._capabilities, lane.lease, cause_of(error), now)
             self._telemetry.count("dead_letters")
 
     def _after(self, lane: Lane, batch: Batch) -> None:
@@ -117,7 +117,7 @@ class Applier:
         logger.log(
             logging.ERROR if with_traceback else logging.WARNING,
             "%s failed on the input %s %r for the %d. time, and it %s: %s",
-            *(self._machinery.definition.name, tag, queued.request_id, queued.failures + 1),
+            *(self._context.definition.name, tag, queued.request_id, queued.failures + 1),
             *("is tried again later" if is_tried_again else "was moved to the dead letters", cause_of(error)),
             extra={"lane": lane.lease.lane, "input": tag, "id": queued.request_id},
             exc_info=error if with_traceback else None,

@@ -23,7 +23,7 @@ from phasm_fdb.runtime.capabilities import Capabilities
 from phasm_fdb.runtime.causes import cause_of, is_ours
 from phasm_fdb.runtime.lease import Lease, fence
 from phasm_fdb.runtime.retry import Retry
-from phasm_fdb.transition import Machinery, transition
+from phasm_fdb.transition import LayerContext, transition
 
 #: How many inputs of unknown types are looked past to find some that this code knows.
 LOOK_PAST = 1_000
@@ -67,7 +67,7 @@ class Batch:
 
 
 def apply_batch(
-    machinery: Machinery, capabilities: Capabilities, lease: Lease, size: int, left: Set[bytes], now: float, tr: Any
+    context: LayerContext, capabilities: Capabilities, lease: Lease, size: int, left: Set[bytes], now: float, tr: Any
 ) -> Batch:
     """Apply the first inputs of a lane, at most `size`, in one transaction, which the caller commits.
 
@@ -83,13 +83,13 @@ def apply_batch(
         StaleLease: the lane is lost; nothing is written.
     """
     base = Staged(tr)
-    fence(machinery.keyspace, base, lease)
-    base.exclusive = machinery.meta.load(base).cached
+    fence(context.keyspace, base, lease)
+    base.exclusive = context.meta.load(base).cached
     batch = Batch()
     # A snapshot: only the holder of the lease takes inputs out, and new ones may come in meanwhile.
-    chosen = _choose(machinery, capabilities, tr.snapshot, lease.lane, size, batch, left)
+    chosen = _choose(context, capabilities, tr.snapshot, lease.lane, size, batch, left)
     version = read_version(tr)
-    receipts = [_receipt(machinery, queued, now, version) for queued in chosen]
+    receipts = [_receipt(context, queued, now, version) for queued in chosen]
     base.read_many([receipt.key for receipt in receipts if receipt is not None])
     stamps = TransactionStamps()
     blocked: set[bytes] = set()
@@ -100,7 +100,7 @@ def apply_batch(
         if queued.packed_key in blocked:
             continue
         try:
-            _apply(machinery, base, stamps, queued, receipt, now, batch)
+            _apply(context, base, stamps, queued, receipt, now, batch)
         except NewerValue:
             batch.unknown.add(f"state that {queued.tag} needs, in a newer form")
             batch.left.add(queued.key)
@@ -109,21 +109,21 @@ def apply_batch(
             continue
         _take(base, queued)
         batch.taken += 1
-    _bury_damaged(machinery, base, stamps, batch, now)
+    _bury_damaged(context, base, stamps, batch, now)
     base.flush(tr)
     return batch
 
 
-def _bury_damaged(machinery: Machinery, base: Staged, stamps: TransactionStamps, batch: Batch, now: float) -> None:
+def _bury_damaged(context: LayerContext, base: Staged, stamps: TransactionStamps, batch: Batch, now: float) -> None:
     """Move the rows that do not decode to the dead letters."""
     for row, error in batch.damaged.items():
-        bury_row(machinery, base, stamps, row, error, int(now * 1000))
+        bury_row(context, base, stamps, row, error, int(now * 1000))
     batch.taken += len(batch.damaged)
     batch.buried += len(batch.damaged)
 
 
 def _choose(
-    machinery: Machinery,
+    context: LayerContext,
     capabilities: Capabilities,
     reader: Any,
     lane: int,
@@ -135,23 +135,23 @@ def _choose(
 
     Rows that do not decode are named in the batch.
     """
-    keys = machinery.keyspace
+    keys = context.keyspace
     chosen: list[Queued] = []
     blocked: set[bytes] = set()
-    for key, value in machinery.inbox.head(reader, lane, size + LOOK_PAST):
+    for key, value in context.inbox.head(reader, lane, size + LOOK_PAST):
         if len(chosen) + len(batch.damaged) == size:
             batch.more = True
             break
         try:
             keys.check_inbox_row(key)
-            queued = machinery.inbox.decode(key, value)
+            queued = context.inbox.decode(key, value)
             queued.request_id  # noqa: B018 - to see that it decodes
         except CodecError as error:
             batch.damaged[key] = error
             continue
         if queued.packed_key in blocked:
             continue
-        unknown = _unknown(machinery, capabilities, queued, batch)
+        unknown = _unknown(context, capabilities, queued, batch)
         if unknown is None and key not in left:
             chosen.append(queued)
             continue
@@ -162,7 +162,7 @@ def _choose(
     return chosen
 
 
-def _unknown(machinery: Machinery, capabilities: Capabilities, queued: Queued, batch: Batch) -> str | None:
+def _unknown(context: LayerContext, capabilities: Capabilities, queued: Queued, batch: Batch) -> str | None:
     """What of an input this code does not know; None if it knows it, or knows that it does not decode.
 
     What was decoded is kept in the batch.
@@ -171,7 +171,7 @@ def _unknown(machinery: Machinery, capabilities: Capabilities, queued: Queued, b
     if tag not in (capabilities.inputs if queued.untracked is None else capabilities.untracked):
         return tag
     try:
-        batch.payloads[queued.key] = _decode(machinery, queued)
+        batch.payloads[queued.key] = _decode(context, queued)
     except NewerValue:
         return f"{tag} in a newer form"
     except CodecError:
@@ -179,20 +179,20 @@ def _unknown(machinery: Machinery, capabilities: Capabilities, queued: Queued, b
     return None
 
 
-def _decode(machinery: Machinery, queued: Queued) -> Any:
+def _decode(context: LayerContext, queued: Queued) -> Any:
     """What a row holds: an input's payload, or an untracked action; raises a CodecError if it does not decode."""
     if queued.untracked is not None:
-        return machinery.definition.untracked.from_raw(queued.untracked)
-    return machinery.definition.inputs.from_raw(queued.raw)
+        return context.definition.untracked.from_raw(queued.untracked)
+    return context.definition.inputs.from_raw(queued.raw)
 
 
-def _receipt(machinery: Machinery, queued: Queued, now: float, version: int) -> Receipt | None:
+def _receipt(context: LayerContext, queued: Queued, now: float, version: int) -> Receipt | None:
     """Where the outcome of an input goes; nowhere for one that the machine sent itself."""
-    return None if queued.packed_request is None else machinery.receipts.for_request(queued.request_id, now, version)
+    return None if queued.packed_request is None else context.receipts.for_request(queued.request_id, now, version)
 
 
 def _apply(
-    machinery: Machinery,
+    context: LayerContext,
     base: Staged,
     stamps: TransactionStamps,
     queued: Queued,
@@ -207,13 +207,13 @@ def _apply(
     """
     try:
         if queued.untracked is not None:
-            batch.untracked.append(Untracked(_payload(machinery, queued, batch)))
+            batch.untracked.append(Untracked(_payload(context, queued, batch)))
             return
-        applied = transition(machinery, base, stamps, _input(machinery, queued, batch), receipt, may_be_repeated=True)
+        applied = transition(context, base, stamps, _input(context, queued, batch), receipt, may_be_repeated=True)
     except TransitionError as rejection:
         batch.rejected += 1
         if receipt is not None and not isinstance(rejection, InputRejected):
-            machinery.receipts.refuse(base, receipt, InputRejected(type(rejection).__name__, message_of(rejection)))
+            context.receipts.refuse(base, receipt, InputRejected(type(rejection).__name__, message_of(rejection)))
     except InputFailed:  # that was the outcome before
         batch.buried += 1
     except NewerValue:
@@ -221,14 +221,14 @@ def _apply(
     except Exception as error:
         if not is_ours(error):
             raise
-        _failed(machinery, base, stamps, queued, receipt, error, now, batch)
+        _failed(context, base, stamps, queued, receipt, error, now, batch)
     else:
         batch.applied += 1
         batch.untracked += () if applied.repeated else applied.untracked
 
 
 def _failed(
-    machinery: Machinery,
+    context: LayerContext,
     base: Staged,
     stamps: TransactionStamps,
     queued: Queued,
@@ -242,7 +242,7 @@ def _failed(
     waits = queued.packed_request is None and queued.packed_key is None and failures < TIMERS.max_transitions
     batch.failed.append((queued, error, waits))
     if waits:
-        keys = machinery.keyspace
+        keys = context.keyspace
         lane, next_ms = keys.lane_of_input(queued.key), int((now + TIMERS.longest_delay(failures)) * 1000)
         progress = Progress(failures=failures, cause=cause_of(error))
         timer = Record(None, queued.raw, is_input=True, progress=progress).encode()
@@ -252,19 +252,19 @@ def _failed(
     batch.buried += 1
     reads: tuple[tuple[bytes, bytes | None], ...] = ()
     with contextlib.suppress(CodecError):
-        reads = reads_of(machinery, base, _input(machinery, queued, batch))
-    Failure(traceback=text_of(error), reads=reads).write(base, machinery.keyspace, queued.key[-12:])
-    _bury(machinery, base, stamps, queued, receipt, cause_of(error), now, queued.key[-12:])
+        reads = reads_of(context, base, _input(context, queued, batch))
+    Failure(traceback=text_of(error), reads=reads).write(base, context.keyspace, queued.key[-12:])
+    _bury(context, base, stamps, queued, receipt, cause_of(error), now, queued.key[-12:])
 
 
-def _payload(machinery: Machinery, queued: Queued, batch: Batch) -> Any:
+def _payload(context: LayerContext, queued: Queued, batch: Batch) -> Any:
     found = batch.payloads.get(queued.key, batch)
-    return _decode(machinery, queued) if found is batch else found
+    return _decode(context, queued) if found is batch else found
 
 
-def _input(machinery: Machinery, queued: Queued, batch: Batch) -> Normal[Any]:
+def _input(context: LayerContext, queued: Queued, batch: Batch) -> Normal[Any]:
     """A queued input as the machine gets it; raises a CodecError if its payload does not decode."""
-    return Normal(_payload(machinery, queued, batch), queued.at, queued.request_id)
+    return Normal(_payload(context, queued, batch), queued.at, queued.request_id)
 
 
 def _take(base: Staged, queued: Queued) -> None:
@@ -277,22 +277,24 @@ def _take(base: Staged, queued: Queued) -> None:
     base.clear(queued.key)
 
 
-def bury_first(machinery: Machinery, capabilities: Capabilities, lease: Lease, cause: str, now: float, tr: Any) -> None:
+def bury_first(
+    context: LayerContext, capabilities: Capabilities, lease: Lease, cause: str, now: float, tr: Any
+) -> None:
     """Move the first input of a lane to the dead letters: alone it makes a transaction that cannot be committed."""
     base = Staged(tr)
-    fence(machinery.keyspace, base, lease)
+    fence(context.keyspace, base, lease)
     batch, stamps = Batch(), TransactionStamps()
-    for queued in _choose(machinery, capabilities, tr.snapshot, lease.lane, 1, batch):
-        receipt = _receipt(machinery, queued, now, read_version(tr))
+    for queued in _choose(context, capabilities, tr.snapshot, lease.lane, 1, batch):
+        receipt = _receipt(context, queued, now, read_version(tr))
         if receipt is None or is_open(base.read(receipt.key)):
-            _bury(machinery, base, stamps, queued, receipt, cause, now)
+            _bury(context, base, stamps, queued, receipt, cause, now)
         _take(base, queued)
-    _bury_damaged(machinery, base, stamps, batch, now)
+    _bury_damaged(context, base, stamps, batch, now)
     base.flush(tr)
 
 
 def _bury(
-    machinery: Machinery,
+    context: LayerContext,
     base: Staged,
     stamps: TransactionStamps,
     queued: Queued,
@@ -303,6 +305,6 @@ def _bury(
 ) -> None:
     record = Record(queued.packed_request, queued.raw, queued.packed_key, is_input=True)
     progress = Progress(attempts=queued.failures + 1)
-    bury(machinery, base, stamps, record, progress, cause, int(now * 1000), failure)
+    bury(context, base, stamps, record, progress, cause, int(now * 1000), failure)
     if receipt is not None:
-        machinery.receipts.refuse(base, receipt, InputFailed(cause))
+        context.receipts.refuse(base, receipt, InputFailed(cause))

@@ -13,7 +13,7 @@ from phasm_fdb.runtime.attempt import Attempt, idempotency_key
 from phasm_fdb.runtime.handlers import Handler
 from phasm_fdb.runtime.telemetry import Telemetry
 from phasm_fdb.runtime.work import Work
-from phasm_fdb.transition import Machinery
+from phasm_fdb.transition import LayerContext
 
 
 class Caller:
@@ -25,9 +25,9 @@ class Caller:
     """
 
     def __init__(
-        self, machinery: Machinery, clock: Callable[[], float], executor: Executor | None, telemetry: Telemetry
+        self, context: LayerContext, clock: Callable[[], float], executor: Executor | None, telemetry: Telemetry
     ) -> None:
-        self._machinery = machinery
+        self._context = context
         self._clock = clock
         self._executor = executor
         self._telemetry = telemetry
@@ -38,8 +38,8 @@ class Caller:
         Raises:
             TimeoutError: the attempt took too long.
         """
-        name = self._machinery.definition.name
-        key = idempotency_key(name, self._machinery.keyspace.prefix, work.origin)
+        name = self._context.definition.name
+        key = idempotency_key(name, self._context.keyspace.prefix, work.origin)
         id, number = work.id, work.progress.attempts
         loop = asyncio.get_running_loop()
         begun = loop.time()
@@ -62,7 +62,7 @@ class Caller:
     async def call_untracked(self, handler: Handler, action: Any) -> None:
         """Make the one attempt at an untracked action."""
         async with asyncio.timeout(handler.retry.timeout):
-            await self._invoke(handler, action, Attempt(1, "", None, self._machinery.definition.name))
+            await self._invoke(handler, action, Attempt(1, "", None, self._context.definition.name))
 
     async def _invoke(self, handler: Handler, action: Any, attempt: Attempt) -> Any:
         if handler.is_async:

@@ -29,7 +29,7 @@ from phasm_fdb.runtime.telemetry import Telemetry
 from phasm_fdb.runtime.transacting import Transactor
 from phasm_fdb.runtime.version_clock import VersionClock
 from phasm_fdb.runtime.work import Work
-from phasm_fdb.transition import Machinery
+from phasm_fdb.transition import LayerContext
 
 logger = logging.getLogger("phasm_fdb.worker")
 
@@ -48,7 +48,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        machinery: Machinery,
+        context: LayerContext,
         transact: Transactor,
         capabilities: Capabilities,
         lanes: Lanes,
@@ -64,7 +64,7 @@ class Dispatcher:
         concurrency: int,
         poll_seconds: float,
     ) -> None:
-        self._machinery = machinery
+        self._context = context
         self._transact = transact
         self._capabilities = capabilities
         self._lanes = lanes
@@ -124,7 +124,7 @@ class Dispatcher:
             wanted.append(lane.window.wants_more(self._concurrency) and (lane.dirty or not lane.at_end))
             lane.dirty = False
         try:
-            pages = await self._transact(read_pages, self._machinery, list(zip(lanes, wanted, strict=True)))
+            pages = await self._transact(read_pages, self._context, list(zip(lanes, wanted, strict=True)))
         except BaseException:
             for lane in lanes:
                 lane.dirty = True
@@ -144,7 +144,7 @@ class Dispatcher:
             logger.error("a row goes to the dead letters: %s", error, extra={"lane": lane.lease.lane})
         lane.dirty = True
         try:
-            count = await self._transact(set_aside, self._machinery, lane.lease, damaged, self._now_ms())
+            count = await self._transact(set_aside, self._context, lane.lease, damaged, self._now_ms())
         except StaleLease:
             self._lanes.lost(lane.lease.lane)
         else:
@@ -178,7 +178,7 @@ class Dispatcher:
                 continue
             lane.next_timer_ms, lane.dirty = None, True
             try:
-                fired = await self._transact(fire, self._machinery, lane.lease, now_ms)
+                fired = await self._transact(fire, self._context, lane.lease, now_ms)
             except StaleLease:
                 self._lanes.lost(lane.lease.lane)
                 continue
@@ -194,9 +194,9 @@ class Dispatcher:
         if not works:
             return False
         session, runs = self._keeper.session, self._lanes.runs
-        limiter = Limiter(self._machinery.keyspace, session, self._chance, self._clock, runs)
+        limiter = Limiter(self._context.keyspace, session, self._chance, self._clock, runs)
         try:
-            started = await self._transact(start, self._machinery, self._capabilities, limiter, works, self._now_ms())
+            started = await self._transact(start, self._context, self._capabilities, limiter, works, self._now_ms())
         except BaseException:
             for work in reversed(works):
                 self._put_back(work)

@@ -13,36 +13,36 @@ from phasm_fdb.keyspace import Keyspace, stamp_of
 from phasm_fdb.outbox import TransactionStamps
 from phasm_fdb.records import Progress, Record
 from phasm_fdb.runtime.lease import Lease, fence
-from phasm_fdb.transition import Machinery
+from phasm_fdb.transition import LayerContext
 
 BATCH = 200
 
 
-def fire(machinery: Machinery, lease: Lease, now_ms: int, tr: Any) -> int:
+def fire(context: LayerContext, lease: Lease, now_ms: int, tr: Any) -> int:
     """Move the timers of a lane that are due, some of them; how many it were.
 
     Raises:
         StaleLease: the lane is lost; nothing was moved.
     """
-    keys = machinery.keyspace
+    keys = context.keyspace
     staged = Staged(tr)
     fence(keys, staged, lease)
-    staged.exclusive = machinery.meta.load(staged).cached
+    staged.exclusive = context.meta.load(staged).cached
     stamps = TransactionStamps()
     due = list(rows(tr.snapshot, *keys.timers(lease.lane, before=now_ms + 1), limit=BATCH))
     # Whatever time a float is, it sorts behind all ints, and would never be due.
     floats = rows(tr.snapshot, *keys.float_timers(lease.lane), limit=BATCH)
     due += [row for row in floats if not _is_later(keys, row[0], now_ms)]
-    dead = machinery.outbox.stillborn(tr.snapshot) if due else set()
+    dead = context.outbox.stillborn(tr.snapshot) if due else set()
     contents = staged.read_many([key for key, _ in due])
     fired = 0
     for (key, _), content in zip(due, contents, strict=True):
         try:
             if content is not None and stamp_of(key) not in dead:  # not cancelled since the look
-                _move(machinery, staged, stamps, lease.lane, key, Record.decode(content, key), now_ms)
+                _move(context, staged, stamps, lease.lane, key, Record.decode(content, key), now_ms)
                 fired += 1
         except CodecError as error:
-            bury_row(machinery, staged, stamps, key, error, now_ms)
+            bury_row(context, staged, stamps, key, error, now_ms)
         staged.clear(key)
     staged.flush(tr)
     return len(due)
@@ -57,7 +57,7 @@ def _is_later(keys: Keyspace, row: bytes, now_ms: int) -> bool:
 
 
 def _move(
-    machinery: Machinery,
+    context: LayerContext,
     staged: Staged,
     stamps: TransactionStamps,
     lane: int,
@@ -65,15 +65,15 @@ def _move(
     record: Record,
     now_ms: int,
 ) -> None:
-    keys, stamp = machinery.keyspace, stamp_of(key)
+    keys, stamp = context.keyspace, stamp_of(key)
     packed_id = record.packed(stamp)
     if not record.is_input:
         progress = record.progress or Progress(origin=key[-12:])
         plain = Record(packed_id, record.raw, record.packed_key)
-        machinery.outbox.enter(staged, stamps, lane, plain, progress)
+        context.outbox.enter(staged, stamps, lane, plain, progress)
         return
     staged.clear(keys.id_row(packed_id))
     if record.packed_id is not None:
         staged.clear(keys.location_row(packed_id))
     failures = 0 if record.progress is None else record.progress.failures
-    machinery.inbox.put(staged, stamps, lane, Queued(b"", record.raw, now_ms, None, record.packed_key, failures))
+    context.inbox.put(staged, stamps, lane, Queued(b"", record.raw, now_ms, None, record.packed_key, failures))

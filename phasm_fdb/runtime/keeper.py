@@ -15,7 +15,7 @@ from phasm_fdb.runtime.observer import Observer
 from phasm_fdb.runtime.sharing import plan
 from phasm_fdb.runtime.telemetry import Telemetry
 from phasm_fdb.runtime.transacting import Transactor
-from phasm_fdb.transition import Machinery
+from phasm_fdb.transition import LayerContext
 
 logger = logging.getLogger("phasm_fdb.worker")
 
@@ -49,7 +49,7 @@ class Keeper:
 
     def __init__(
         self,
-        machinery: Machinery,
+        context: LayerContext,
         transact: Transactor,
         presence: Presence,
         session: Callable[[], bytes],
@@ -57,7 +57,7 @@ class Keeper:
         holder: Holder,
         telemetry: Telemetry,
     ) -> None:
-        self._machinery = machinery
+        self._context = context
         self._transact = transact
         self._presence = presence
         self._new_session = session
@@ -96,11 +96,11 @@ class Keeper:
         if not self.is_good:
             return
         leases = list(self._holder.held().values())
-        await self._transact(membership.leave, self._machinery.keyspace, self.session, leases)
+        await self._transact(membership.leave, self._context.keyspace, self.session, leases)
 
     async def _enter(self) -> None:
         begun = asyncio.get_running_loop().time()
-        await self._transact(membership.enter, self._machinery, self.session, self._presence)
+        await self._transact(membership.enter, self._context, self.session, self._presence)
         self._good_until = begun + self._lease_seconds
         self._is_in = True
 
@@ -131,7 +131,7 @@ class Keeper:
     async def _beat(self) -> Survey:
         begun = asyncio.get_running_loop().time()
         self._presence = self._presence.next()
-        survey: Survey = await self._transact(membership.beat, self._machinery, self.session, self._presence)
+        survey: Survey = await self._transact(membership.beat, self._context, self.session, self._presence)
         self._good_until = begun + self._lease_seconds
         survey.workers[self.session] = self._presence.encode()
         return survey
@@ -141,13 +141,13 @@ class Keeper:
         dead.pop(self.session, None)
         if not dead:
             return
-        evicted = await self._transact(membership.evict, self._machinery.keyspace, dead)
+        evicted = await self._transact(membership.evict, self._context.keyspace, dead)
         for session in evicted:
             row = survey.workers.pop(session)
             logger.warning("worker %s is dead", Presence.decode(row).name, extra=self._fields())
 
     async def _claim(self, survey: Survey, lanes: tuple[int, ...]) -> None:
-        leases: list[Lease] = await self._transact(membership.claim, self._machinery, self.session, lanes)
+        leases: list[Lease] = await self._transact(membership.claim, self._context, self.session, lanes)
         self._telemetry.count("leases.claimed", len(leases))
         left_by_dead = [one for one in leases if survey.lease(one.lane).owner not in (None, self.session)]
         self._telemetry.count("leases.takeovers", len(left_by_dead))
@@ -157,11 +157,11 @@ class Keeper:
     async def _resize(self) -> None:
         """Do what `Layer.resize` wished for, once no worker holds a lane any more."""
         if not self._holder.held():
-            await self._transact.call(resizing.carry_out, self._machinery)
+            await self._transact.call(resizing.carry_out, self._context)
 
     def _fields(self) -> dict[str, Any]:
         return {
             "worker": self._presence.name,
             "session": self.session.hex(),
-            "machine": self._machinery.definition.name,
+            "machine": self._context.definition.name,
         }

@@ -16,7 +16,7 @@ from phasm_fdb.runtime.membership import Presence, Survey, hand_over
 from phasm_fdb.runtime.supervisor import Supervisor
 from phasm_fdb.runtime.takeover import take_over
 from phasm_fdb.runtime.transacting import Transactor
-from phasm_fdb.transition import Machinery
+from phasm_fdb.transition import LayerContext
 
 logger = logging.getLogger("phasm_fdb.worker")
 
@@ -34,7 +34,7 @@ class Lanes:
 
     def __init__(
         self,
-        machinery: Machinery,
+        context: LayerContext,
         transact: Transactor,
         capabilities: Capabilities,
         supervisor: Supervisor,
@@ -42,7 +42,7 @@ class Lanes:
         lease_seconds: float,
         name: str,
     ) -> None:
-        self._machinery = machinery
+        self._context = context
         self._transact = transact
         self._capabilities = capabilities
         self._supervisor = supervisor
@@ -91,7 +91,7 @@ class Lanes:
     def gained(self, leases: list[Lease]) -> None:
         for lease in leases:
             capabilities = self._capabilities
-            lane = Lane(lease, self._machinery.keyspace, capabilities.is_limited, capabilities.knows)
+            lane = Lane(lease, self._context.keyspace, capabilities.is_limited, capabilities.knows)
             self._lanes[lease.lane] = lane
             self._supervisor.keep(f"taking lane {lease.lane} over", functools.partial(self._open, lane))
 
@@ -123,7 +123,7 @@ class Lanes:
         if self.of(lane.lease) is not lane:
             return
         try:
-            doubtful = await self._transact(take_over, self._machinery, lane.lease, self._now_ms())
+            doubtful = await self._transact(take_over, self._context, lane.lease, self._now_ms())
         except StaleLease:
             self._drop(lane)
             return
@@ -166,7 +166,7 @@ class Lanes:
         """Wait until nothing of the lane is in the works, and give it away."""
         while lane.draining_since is not None and self.of(lane.lease) is lane:
             if lane.is_idle:
-                await self._transact(hand_over, self._machinery.keyspace, lane.lease, lane.heir)
+                await self._transact(hand_over, self._context.keyspace, lane.lease, lane.heir)
                 self._drop(lane)
                 return
             self.changed.clear()
@@ -182,4 +182,4 @@ class Lanes:
             self.tell()
 
     def _fields(self, lane: Lane) -> dict[str, Any]:
-        return {"worker": self._name, "lane": lane.lease.lane, "machine": self._machinery.definition.name}
+        return {"worker": self._name, "lane": lane.lease.lane, "machine": self._context.definition.name}

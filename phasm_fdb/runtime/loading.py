@@ -17,7 +17,7 @@ from phasm_fdb.records import Progress, Record, tag_of
 from phasm_fdb.runtime.lane import Lane
 from phasm_fdb.runtime.lease import Lease
 from phasm_fdb.runtime.work import Work
-from phasm_fdb.transition import Machinery
+from phasm_fdb.transition import LayerContext
 
 PAGE = 500
 #: Each time a lane is read, so many actions that wait for their next attempt are looked for: they may be cancelled.
@@ -53,7 +53,7 @@ class Page:
     version: int = 0
 
 
-def read_pages(machinery: Machinery, lanes: Sequence[tuple[Lane, bool]], tr: Any) -> list[Page]:
+def read_pages(context: LayerContext, lanes: Sequence[tuple[Lane, bool]], tr: Any) -> list[Page]:
     """Read the next page of each lane, and what waits in its timers and inbox, at one version.
 
     Everything is asked for before anything is waited for, so this takes one round trip however many lanes there are.
@@ -62,8 +62,8 @@ def read_pages(machinery: Machinery, lanes: Sequence[tuple[Lane, bool]], tr: Any
     Args:
         lanes: the lanes, each with whether there is room for more of its works.
     """
-    asked = [_Asked(machinery, lane, wanted, tr) for lane, wanted in lanes]
-    dead = machinery.outbox.stillborn(tr.snapshot)
+    asked = [_Asked(context, lane, wanted, tr) for lane, wanted in lanes]
+    dead = context.outbox.stillborn(tr.snapshot)
     version = wait(tr.get_read_version())
     return [one.page(dead, version) for one in asked]
 
@@ -71,13 +71,13 @@ def read_pages(machinery: Machinery, lanes: Sequence[tuple[Lane, bool]], tr: Any
 class _Asked:
     """The reads of one lane, under way."""
 
-    def __init__(self, machinery: Machinery, lane: Lane, wanted: bool, tr: Any) -> None:
-        reader, keys, number = tr.snapshot, machinery.keyspace, lane.lease.lane
+    def __init__(self, context: LayerContext, lane: Lane, wanted: bool, tr: Any) -> None:
+        reader, keys, number = tr.snapshot, context.keyspace, lane.lease.lane
         self._keys = keys
         self._lane = lane
-        self._fresh = _Span(machinery, reader, lane, lane.cursor, lane.end) if wanted else None
+        self._fresh = _Span(context, reader, lane, lane.cursor, lane.end) if wanted else None
         again = lane.window.second_look()
-        self._again = None if again is None else _Span(machinery, reader, lane, again, lane.cursor)
+        self._again = None if again is None else _Span(context, reader, lane, again, lane.cursor)
         self._waiting = [(work, reader.get(work.row)) for work in lane.window.asleep(WAITING_LOOKED_FOR)]
         self._timers = rows(reader, *keys.timers(number), limit=1)
         self._inbox = rows(reader, *keys.inbox(number), limit=1)
@@ -117,12 +117,12 @@ class _Span:
         reached: the key behind the last row, once `works` has been called.
     """
 
-    def __init__(self, machinery: Machinery, reader: Any, lane: Lane, begin: bytes, end: bytes) -> None:
-        self._keys = machinery.keyspace
+    def __init__(self, context: LayerContext, reader: Any, lane: Lane, begin: bytes, end: bytes) -> None:
+        self._keys = context.keyspace
         self._lease = lane.lease
         self.reached = begin
-        first, last = machinery.keyspace.progress(lane.lease.lane)
-        beyond = len(machinery.keyspace.lane(lane.lease.lane)[0])
+        first, last = context.keyspace.progress(lane.lease.lane)
+        beyond = len(context.keyspace.lane(lane.lease.lane)[0])
         self._rows = rows(reader, begin, end, limit=PAGE)
         self._progress = rows(reader, first + begin[beyond:], last, limit=PAGE)
 

@@ -19,7 +19,7 @@ from phasm_fdb.errors import CodecError
 from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.resizing import wish
 from phasm_fdb.runtime.lease import Lease
-from phasm_fdb.transition import Machinery
+from phasm_fdb.transition import LayerContext
 
 _PRESENCE: tuple[plain.Kinds, ...] = ((int,), (str,), (list,), (list,))
 
@@ -85,15 +85,15 @@ class Survey:
         return owner is None or owner not in self.workers
 
 
-def enter(machinery: Machinery, session: bytes, presence: Presence, tr: Any) -> None:
+def enter(context: LayerContext, session: bytes, presence: Presence, tr: Any) -> None:
     """Write a new worker's row, in a keyspace that is created if nothing is there.
 
     Raises:
         KeyspaceError: the keyspace is not this machine's, or was upgraded beyond this worker's code.
     """
     staged = Staged(tr)
-    machinery.meta.load(staged)
-    staged.set(machinery.keyspace.worker(session), presence.encode())
+    context.meta.load(staged)
+    staged.set(context.keyspace.worker(session), presence.encode())
     staged.flush(tr)
 
 
@@ -104,7 +104,7 @@ def leave(keyspace: Keyspace, session: bytes, leases: Iterable[Lease], tr: Any) 
     tr.clear(keyspace.worker(session))
 
 
-def beat(machinery: Machinery, session: bytes, presence: Presence, tr: Any) -> Survey:
+def beat(context: LayerContext, session: bytes, presence: Presence, tr: Any) -> Survey:
     """Write a heartbeat, and look around.
 
     The look is a snapshot, so that workers' heartbeats do not conflict with each other; whoever acts on it checks
@@ -114,12 +114,12 @@ def beat(machinery: Machinery, session: bytes, presence: Presence, tr: Any) -> S
         Evicted: the worker's row is gone.
         KeyspaceError: the layer was upgraded beyond this worker's code.
     """
-    keyspace = machinery.keyspace
+    keyspace = context.keyspace
     own = keyspace.worker(session)
     if Staged(tr).read(own) is None:
         raise Evicted
     tr.set(own, presence.encode())
-    lanes = machinery.meta.peek(Staged(tr.snapshot)).lanes
+    lanes = context.meta.peek(Staged(tr.snapshot)).lanes
     workers, leases = {}, {}
     for key, value in rows(tr.snapshot, *keyspace.workers()):
         with contextlib.suppress(CodecError):
@@ -129,13 +129,13 @@ def beat(machinery: Machinery, session: bytes, presence: Presence, tr: Any) -> S
             lane = keyspace.lane_of(key)
             if key == keyspace.lease(lane):  # a number can be written in more than one way
                 leases[lane] = Lease.decode(lane, value)
-    return Survey(lanes, workers, leases, _is_being_resized(machinery, tr.snapshot))
+    return Survey(lanes, workers, leases, _is_being_resized(context, tr.snapshot))
 
 
-def _is_being_resized(machinery: Machinery, reader: Any) -> bool:
+def _is_being_resized(context: LayerContext, reader: Any) -> bool:
     """Whether somebody wishes for another number of lanes; a wish that does not decode is none."""
     try:
-        return wish(machinery, reader) is not None
+        return wish(context, reader) is not None
     except CodecError:
         return False
 
@@ -149,19 +149,19 @@ def evict(keyspace: Keyspace, dead: dict[bytes, bytes], tr: Any) -> list[bytes]:
     return evicted
 
 
-def claim(machinery: Machinery, session: bytes, lanes: Iterable[int], tr: Any) -> list[Lease]:
+def claim(context: LayerContext, session: bytes, lanes: Iterable[int], tr: Any) -> list[Lease]:
     """Take those of the lanes that are free, or were given to this worker.
 
     Raises:
         Evicted: the worker's row is gone.
     """
-    keyspace = machinery.keyspace
+    keyspace = context.keyspace
     staged = Staged(tr)
     if staged.read(keyspace.worker(session)) is None:
         raise Evicted
-    if _is_being_resized(machinery, tr):
+    if _is_being_resized(context, tr):
         return []
-    count = machinery.meta.load(staged).lanes
+    count = context.meta.load(staged).lanes
     claimed = []
     for lane in lanes:
         lease = Lease.decode(lane, staged.read(keyspace.lease(lane)))

@@ -25,7 +25,7 @@ from phasm_fdb.records import Progress, Record
 from phasm_fdb.runtime.causes import ResultLost, cause_of, is_ours, is_refusal
 from phasm_fdb.runtime.ending import Ending, Settled, Verdict
 from phasm_fdb.runtime.work import Work
-from phasm_fdb.transition import Machinery, transition
+from phasm_fdb.transition import LayerContext, transition
 
 ONE = encode_count(1)
 
@@ -39,7 +39,7 @@ class Recorder:
         now_ms: the time, in milliseconds since the epoch.
     """
 
-    machinery: Machinery
+    context: LayerContext
     staged: Staged
     stamps: TransactionStamps
     now_ms: int
@@ -56,7 +56,7 @@ class Recorder:
         try:
             if work.progress.failures:
                 return self._apply_kept(ending)
-            return self._apply(ending, self.machinery.definition.encode_result(ending.result))
+            return self._apply(ending, self.context.definition.encode_result(ending.result))
         except (InputError, TransitionError) as refusal:
             return replace(self._fail(ending, refusal), refusal=refusal)
 
@@ -65,7 +65,7 @@ class Recorder:
 
         A row to which its id does not lead is of an action that was cancelled: it is removed.
         """
-        keys, staged = self.machinery.keyspace, self.staged
+        keys, staged = self.context.keyspace, self.staged
         place = staged.read(keys.id_row(work.packed_id))
         if place is None:
             return self._remove_leftover(work)
@@ -95,11 +95,11 @@ class Recorder:
         if len(location) < STAMP_BYTES:
             return False
         stamp = Versionstamp(location[:STAMP_BYTES], work.stamp.user_version)
-        return self.staged.read(self.machinery.keyspace.outbox_row(work.lane, stamp)) is not None
+        return self.staged.read(self.context.keyspace.outbox_row(work.lane, stamp)) is not None
 
     def _remove_leftover(self, work: Work) -> bool:
         self.staged.clear(work.row)
-        self.staged.clear(self.machinery.keyspace.progress_row(work.lane, work.stamp))
+        self.staged.clear(self.context.keyspace.progress_row(work.lane, work.stamp))
         return False
 
     # ---------------------------------------------------------------------------------------------- results
@@ -107,7 +107,7 @@ class Recorder:
     def _apply_kept(self, ending: Ending) -> Settled:
         """Feed the result that is kept to the machine."""
         try:
-            failure = Failure.read(self.staged, self.machinery.keyspace, ending.work.origin_bytes)
+            failure = Failure.read(self.staged, self.context.keyspace, ending.work.origin_bytes)
             if not failure.result:
                 raise ResultLost(f"the result of {ending.work.id!r} was kept, and is not there any more")
         except Exception as error:
@@ -125,7 +125,7 @@ class Recorder:
         Raises:
             TransitionError: the machine refuses a result that was not kept before.
         """
-        work, definition = ending.work, self.machinery.definition
+        work, definition = ending.work, self.context.definition
         is_kept = work.progress.failures > 0
         input: TrackedActionCompleted[Any] | None = None
         try:
@@ -133,7 +133,7 @@ class Recorder:
             input = TrackedActionCompleted(work.id, result, self.now_ms)
             if ending.too_large is not None:
                 raise ending.too_large
-            applied = transition(self.machinery, self.staged, self.stamps, input, None, False)
+            applied = transition(self.context, self.staged, self.stamps, input, None, False)
         except Exception as error:
             if not is_ours(error) or (is_refusal(error) and not is_kept):
                 raise
@@ -150,10 +150,10 @@ class Recorder:
         work = ending.work
         failures = work.progress.failures + 1
         if failures >= ending.retry.max_transitions and not isinstance(error, NewerValue):
-            reads = () if input is None else reads_of(self.machinery, self.staged, input)
+            reads = () if input is None else reads_of(self.context, self.staged, input)
             return replace(self._give_up(ending, cause_of(error), Failure((raw,), text_of(error), reads)), error=error)
         if failures == 1:
-            Failure((raw,)).write(self.staged, self.machinery.keyspace, work.origin_bytes)
+            Failure((raw,)).write(self.staged, self.context.keyspace, work.origin_bytes)
         return replace(self._try_later(ending, error, failures), verdict=Verdict.KEPT, error=error)
 
     # --------------------------------------------------------------------------------------------- failures
@@ -167,7 +167,7 @@ class Recorder:
         if retry.on_exhausted is not None and work.action is not None:
             try:
                 result = retry.on_exhausted(work.action, error)
-                raw = self.machinery.definition.encode_result(result)
+                raw = self.context.definition.encode_result(result)
                 return self._apply(replace(ending, result=result), raw)
             except Exception as second:
                 if not is_ours(second):
@@ -181,11 +181,11 @@ class Recorder:
         work = ending.work
         assert work.record is not None
         origin = work.origin_bytes
-        self.machinery.outbox.remove(self.staged, self.stamps, work.id)
-        failure.write(self.staged, self.machinery.keyspace, origin)
+        self.context.outbox.remove(self.staged, self.stamps, work.id)
+        failure.write(self.staged, self.context.keyspace, origin)
         record = Record(work.packed_id, work.record.raw, work.packed_key)
         progress = replace(work.progress, origin=origin)
-        bury(self.machinery, self.staged, self.stamps, record, progress, cause, self.now_ms, origin)
+        bury(self.context, self.staged, self.stamps, record, progress, cause, self.now_ms, origin)
         return Settled(Verdict.BURIED)
 
     def _try_later(self, ending: Ending, error: BaseException, failures: int) -> Settled:
@@ -198,7 +198,7 @@ class Recorder:
         Args:
             failures: how often the machine has failed on the result, if that is kept.
         """
-        work, keys, staged = ending.work, self.machinery.keyspace, self.staged
+        work, keys, staged = ending.work, self.context.keyspace, self.staged
         assert work.record is not None
         next_ms = self.now_ms + round(ending.delay_seconds * 1000)
         cause = cause_of(error)

@@ -13,10 +13,10 @@ from phasm_fdb.keyspace import stamp_of
 from phasm_fdb.outbox import TransactionStamps
 from phasm_fdb.records import Progress, Record
 from phasm_fdb.runtime.lease import Lease, fence
-from phasm_fdb.transition import Machinery
+from phasm_fdb.transition import LayerContext
 
 
-def set_aside(machinery: Machinery, lease: Lease, damaged: Mapping[bytes, CodecError], now_ms: int, tr: Any) -> int:
+def set_aside(context: LayerContext, lease: Lease, damaged: Mapping[bytes, CodecError], now_ms: int, tr: Any) -> int:
     """Move rows of a lane to the dead letters; how many it were.
 
     An action of which only the progress does not decode is given up as it is. Of any other row the bytes are kept.
@@ -27,15 +27,15 @@ def set_aside(machinery: Machinery, lease: Lease, damaged: Mapping[bytes, CodecE
     Raises:
         StaleLease: the lane is lost; nothing was moved.
     """
-    keys, staged, stamps = machinery.keyspace, Staged(tr), TransactionStamps()
+    keys, staged, stamps = context.keyspace, Staged(tr), TransactionStamps()
     fence(keys, staged, lease)
     for row, error in damaged.items():
         value = staged.read(row)
         if value is None:
             continue
-        if row.startswith(keys.outbox) and _give_up(machinery, staged, stamps, row, value, error, now_ms):
+        if row.startswith(keys.outbox) and _give_up(context, staged, stamps, row, value, error, now_ms):
             continue
-        bury_row(machinery, staged, stamps, row, error, now_ms)
+        bury_row(context, staged, stamps, row, error, now_ms)
         if row.startswith(keys.outbox):
             staged.clear(keys.progress_of(row))
     staged.flush(tr)
@@ -43,7 +43,7 @@ def set_aside(machinery: Machinery, lease: Lease, damaged: Mapping[bytes, CodecE
 
 
 def _give_up(
-    machinery: Machinery,
+    context: LayerContext,
     staged: Staged,
     stamps: TransactionStamps,
     row: bytes,
@@ -58,10 +58,10 @@ def _give_up(
     except CodecError:
         return False
     with contextlib.suppress(CodecError):  # the way from the id to the row may be damaged too
-        machinery.outbox.remove(staged, stamps, id)
-    staged.clear(machinery.keyspace.id_row(packed_id))
+        context.outbox.remove(staged, stamps, id)
+    staged.clear(context.keyspace.id_row(packed_id))
     staged.clear(row)
-    staged.clear(machinery.keyspace.progress_of(row))
+    staged.clear(context.keyspace.progress_of(row))
     letter = Record(packed_id, record.raw, record.packed_key)
-    bury(machinery, staged, stamps, letter, Progress(origin=row[-12:]), f"CodecError: {message_of(error)}", now_ms)
+    bury(context, staged, stamps, letter, Progress(origin=row[-12:]), f"CodecError: {message_of(error)}", now_ms)
     return True

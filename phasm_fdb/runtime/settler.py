@@ -21,7 +21,7 @@ from phasm_fdb.runtime.telemetry import Telemetry
 from phasm_fdb.runtime.transacting import Transactor
 from phasm_fdb.runtime.untracked import UntrackedQueue
 from phasm_fdb.runtime.work import Work
-from phasm_fdb.transition import Machinery
+from phasm_fdb.transition import LayerContext
 
 logger = logging.getLogger("phasm_fdb.worker")
 
@@ -42,7 +42,7 @@ class Settler:
 
     def __init__(
         self,
-        machinery: Machinery,
+        context: LayerContext,
         transact: Transactor,
         lanes: Lanes,
         untracked: UntrackedQueue,
@@ -50,7 +50,7 @@ class Settler:
         now_ms: Callable[[], int],
         unblocked: Callable[[str], None],
     ) -> None:
-        self._machinery = machinery
+        self._context = context
         self._transact = transact
         self._lanes = lanes
         self._untracked = untracked
@@ -79,7 +79,7 @@ class Settler:
                 await self._filled.wait()
             batch = list(itertools.islice(self._queue, self._size.now))
             try:
-                settled, attempts = await self._transact.counted(settle, self._machinery, batch, self._now_ms())
+                settled, attempts = await self._transact.counted(settle, self._context, batch, self._now_ms())
             except Exception as error:
                 if error_code(error) not in TOO_LARGE:
                     raise
@@ -159,7 +159,7 @@ class Settler:
         logger.log(
             logging.ERROR if is_first or verdict is Verdict.BURIED else logging.WARNING,
             "%s failed on the result of %s %r for the %d. time, and %s: %s",
-            *(self._machinery.definition.name, work.tag, work.id, work.progress.failures + 1, verdict.value),
+            *(self._context.definition.name, work.tag, work.id, work.progress.failures + 1, verdict.value),
             cause_of(error),
             extra=_fields(work, verdict),
             exc_info=error if is_first or verdict is Verdict.BURIED else None,

@@ -10,19 +10,19 @@ from phasm_fdb.outbox import TransactionStamps
 from phasm_fdb.runtime.ending import Ending, Settled, Verdict
 from phasm_fdb.runtime.lease import stale_among
 from phasm_fdb.runtime.recorder import Recorder
-from phasm_fdb.transition import Machinery
+from phasm_fdb.transition import LayerContext
 
 
-def settle(machinery: Machinery, endings: Sequence[Ending], now_ms: int, tr: Any) -> list[Settled]:
+def settle(context: LayerContext, endings: Sequence[Ending], now_ms: int, tr: Any) -> list[Settled]:
     """Record how attempts ended, in one transaction, which the caller commits.
 
     A result that came too late, or under a lost lease, is dropped and leaves no trace; no ending touches its
     neighbours.
     """
     base = Staged(tr)
-    base.exclusive = machinery.meta.load(base).cached
-    recorder = Recorder(machinery, base, TransactionStamps(), now_ms)
-    keys = machinery.keyspace
+    base.exclusive = context.meta.load(base).cached
+    recorder = Recorder(context, base, TransactionStamps(), now_ms)
+    keys = context.keyspace
     works = [ending.work for ending in endings]
     leases = dict.fromkeys(work.lease for work in works)
     # What the transitions will read anyway, with all reads in flight together.

@@ -14,7 +14,7 @@ from phasm_fdb.runtime.capabilities import Capabilities
 from phasm_fdb.runtime.lease import stale_among
 from phasm_fdb.runtime.limit import Limiter, Permits
 from phasm_fdb.runtime.work import Work
-from phasm_fdb.transition import Machinery
+from phasm_fdb.transition import LayerContext
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Started:
 
 
 def start(
-    machinery: Machinery,
+    context: LayerContext,
     capabilities: Capabilities,
     limiter: Limiter,
     works: Sequence[Work],
@@ -55,7 +55,7 @@ def start(
 
     What is known of the works is left as it is until then: the transaction may run again, or not be committed at all.
     """
-    keys = machinery.keyspace
+    keys = context.keyspace
     staged = Staged(tr)
     started = Started()
     leases = dict.fromkeys(work.lease for work in works)
@@ -69,7 +69,7 @@ def start(
         elif content is None:
             started.gone.append(work)
         else:
-            _sort(machinery, capabilities, work, content, started, wanted)
+            _sort(context, capabilities, work, content, started, wanted)
     for tag, same_type in wanted.items():
         permits = _permits(capabilities, limiter, tr, staged, tag, same_type)
         for index, work in enumerate(same_type[: permits.count]):
@@ -83,7 +83,7 @@ def start(
 
 
 def _sort(
-    machinery: Machinery,
+    context: LayerContext,
     capabilities: Capabilities,
     work: Work,
     content: bytes,
@@ -98,7 +98,7 @@ def _sort(
             started.kept.append(work)
             return
         raw = record.raw if work.progress.instead is None else work.progress.instead
-        work.action = machinery.definition.tracked.from_raw(raw)
+        work.action = context.definition.tracked.from_raw(raw)
     except NewerValue:
         started.newer.append(work)
         return

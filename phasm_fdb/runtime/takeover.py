@@ -16,12 +16,12 @@ from phasm_fdb.meta import Stored
 from phasm_fdb.outbox import TransactionStamps
 from phasm_fdb.records import Progress, Record
 from phasm_fdb.runtime.lease import Lease, fence
-from phasm_fdb.transition import Machinery, view_of
+from phasm_fdb.transition import LayerContext, view_of
 
 Row = tuple[bytes, Progress]
 
 
-def take_over(machinery: Machinery, lease: Lease, now_ms: int, tr: Any) -> int:
+def take_over(context: LayerContext, lease: Lease, now_ms: int, tr: Any) -> int:
     """Resolve what is in doubt in a lane, before anything of it is started.
 
     For an id that the machine's `restore` emits, its action is run in place of the original one; an id that it
@@ -36,15 +36,15 @@ def take_over(machinery: Machinery, lease: Lease, now_ms: int, tr: Any) -> int:
         RestoreError: the machine cannot resume.
     """
     staged = Staged(tr)
-    fence(machinery.keyspace, staged, lease)
-    doubtful = list(_doubtful(staged.rows(*machinery.keyspace.progress(lease.lane))))
+    fence(context.keyspace, staged, lease)
+    doubtful = list(_doubtful(staged.rows(*context.keyspace.progress(lease.lane))))
     if not doubtful:
         return 0
-    stored = machinery.meta.load(staged)
-    resumed = _restored(machinery, tr, stored)
+    stored = context.meta.load(staged)
+    resumed = _restored(context, tr, stored)
     for key, progress in doubtful:
-        _resolve(machinery, staged, lease.lane, (key, progress), resumed)
-    _add_unknown(machinery, staged, resumed, stored.lanes, now_ms)
+        _resolve(context, staged, lease.lane, (key, progress), resumed)
+    _add_unknown(context, staged, resumed, stored.lanes, now_ms)
     staged.flush(tr)
     return len(doubtful)
 
@@ -59,19 +59,19 @@ def _doubtful(rows: Iterator[tuple[bytes, bytes]]) -> Iterator[Row]:
                 yield key, progress
 
 
-def _restored(machinery: Machinery, tr: Any, stored: Stored) -> dict[bytes, Tracked[Any]]:
+def _restored(context: LayerContext, tr: Any, stored: Stored) -> dict[bytes, Tracked[Any]]:
     """What the machine's `restore` emits, by packed id."""
-    definition = machinery.definition
+    definition = context.definition
     emitted = Actions(definition.machine.max_actions, definition.encode_action)
-    definition.restore(view_of(machinery, tr.snapshot, set(stored.large), "restore"), emitted)
+    definition.restore(view_of(context, tr.snapshot, set(stored.large), "restore"), emitted)
     return {pack_element(action.id): action for action in emitted.tracked}
 
 
-def _resolve(machinery: Machinery, staged: Staged, lane: int, row: Row, resumed: dict[bytes, Tracked[Any]]) -> None:
+def _resolve(context: LayerContext, staged: Staged, lane: int, row: Row, resumed: dict[bytes, Tracked[Any]]) -> None:
     """Let one action in doubt run again, as it was or as `restore` wants it."""
     key, progress = row
     stamp = stamp_of(key)
-    content = staged.read(machinery.keyspace.outbox_row(lane, stamp))
+    content = staged.read(context.keyspace.outbox_row(lane, stamp))
     if content is None:
         staged.clear(key)
         return
@@ -81,8 +81,8 @@ def _resolve(machinery: Machinery, staged: Staged, lane: int, row: Row, resumed:
     except CodecError:
         return  # it is found when the lane is read
     action = resumed.get(record.packed(stamp))
-    raw = record.raw if action is None else machinery.definition.tracked.to_raw(action.action)
-    instead = None if raw in (record.raw, _as_written_now(machinery, record.raw)) else raw
+    raw = record.raw if action is None else context.definition.tracked.to_raw(action.action)
+    instead = None if raw in (record.raw, _as_written_now(context, record.raw)) else raw
     if instead != progress.instead:
         # Another call than the one that was under way: its attempts are counted anew.
         progress = replace(progress, attempts=0)
@@ -90,9 +90,9 @@ def _resolve(machinery: Machinery, staged: Staged, lane: int, row: Row, resumed:
     staged.set(key, check_size(encoded, f"the action that restore puts in place of {id!r}"))
 
 
-def _as_written_now(machinery: Machinery, raw: Any) -> Any:
+def _as_written_now(context: LayerContext, raw: Any) -> Any:
     """An action as this code stores it: older code stored the fields that have their default too."""
-    codec = machinery.definition.tracked
+    codec = context.definition.tracked
     try:
         return codec.to_raw(codec.from_raw(raw))
     except CodecError:
@@ -100,12 +100,12 @@ def _as_written_now(machinery: Machinery, raw: Any) -> Any:
 
 
 def _add_unknown(
-    machinery: Machinery, staged: Staged, resumed: dict[bytes, Tracked[Any]], lanes: int, now_ms: int
+    context: LayerContext, staged: Staged, resumed: dict[bytes, Tracked[Any]], lanes: int, now_ms: int
 ) -> None:
     """Make pending what only the machine's state knows."""
     stamps = TransactionStamps()
-    staged.read_many([machinery.keyspace.id_row(packed) for packed in resumed])
+    staged.read_many([context.keyspace.id_row(packed) for packed in resumed])
     for packed, action in resumed.items():
-        if staged.read(machinery.keyspace.id_row(packed)) is None:
-            raw = machinery.definition.tracked.to_raw(action.action)
-            machinery.outbox.emit(staged, stamps, action, raw, lanes, now_ms)
+        if staged.read(context.keyspace.id_row(packed)) is None:
+            raw = context.definition.tracked.to_raw(action.action)
+            context.outbox.emit(staged, stamps, action, raw, lanes, now_ms)

@@ -82,27 +82,27 @@ class Worker:
             raise ValueError(f"concurrency is {concurrency}, and must be at least 1")
         if lease_seconds <= 0 or poll_seconds <= 0:
             raise ValueError(f"lease_seconds is {lease_seconds}, poll_seconds {poll_seconds}: both must be positive")
-        machinery = layer.machinery
-        handlers.check(machinery.definition)
+        context = layer.context
+        handlers.check(context.definition)
         chance = chance if chance is not None else random.Random(os.urandom(32))
-        self.name = name or f"{machinery.definition.name}-worker-{os.getpid()}"
+        self.name = name or f"{context.definition.name}-worker-{os.getpid()}"
         self._layer = layer
-        self._machinery = machinery
+        self._context = context
         self._clock = clock
-        self._telemetry = Telemetry({"phasm.machine": machinery.definition.name, "phasm.worker": self.name})
+        self._telemetry = Telemetry({"phasm.machine": context.definition.name, "phasm.worker": self.name})
         self._transact = Transactor(db, self._telemetry)
         longest_pause = min(LONGEST_PAUSE_SECONDS, lease_seconds / BEATS_PER_LEASE)
         self._supervisor = Supervisor(self.name, chance, longest_pause)
         self._next_sweep = float("inf")
         self._stop = asyncio.Event()
         self._background: asyncio.Task[None] | None = None
-        capabilities = Capabilities(machinery.definition, handlers)
+        capabilities = Capabilities(context.definition, handlers)
         self._lanes = Lanes(
-            machinery, self._transact, capabilities, self._supervisor, self._now_ms, lease_seconds, self.name
+            context, self._transact, capabilities, self._supervisor, self._now_ms, lease_seconds, self.name
         )
         presence = Presence(0, self.name, tuple(sorted(capabilities.by_tag)), tuple(sorted(capabilities.inputs)))
         self._keeper = Keeper(
-            machinery,
+            context,
             self._transact,
             presence,
             lambda: chance.getrandbits(128).to_bytes(16, "big"),
@@ -111,10 +111,10 @@ class Worker:
             self._telemetry,
         )
         self._lanes.session = lambda: self._keeper.session
-        caller = Caller(machinery, clock, executor, self._telemetry)
+        caller = Caller(context, clock, executor, self._telemetry)
         self._untracked = UntrackedQueue(handlers, caller, self._telemetry, untracked_room, max(1, concurrency // 4))
         self._settler = Settler(
-            machinery,
+            context,
             self._transact,
             self._lanes,
             self._untracked,
@@ -123,7 +123,7 @@ class Worker:
             lambda tag: self._dispatcher.unblock(tag),
         )
         applier = Applier(
-            machinery,
+            context,
             self._transact,
             capabilities,
             self._lanes,
@@ -133,7 +133,7 @@ class Worker:
             clock,
         )
         self._dispatcher = Dispatcher(
-            machinery,
+            context,
             self._transact,
             capabilities,
             self._lanes,
@@ -184,8 +184,8 @@ class Worker:
 
     async def _migrate(self) -> None:
         """Bring the state to this code's schema first, if it is older."""
-        if await self._transact(migration.is_due, self._machinery):
-            await self._transact.call(migration.migrate, self._machinery)
+        if await self._transact(migration.is_due, self._context):
+            await self._transact.call(migration.migrate, self._context)
 
     def _begin(self, migrated: asyncio.Task[None]) -> None:
         """Begin to work, once the state is at this code's schema."""

@@ -105,7 +105,7 @@ class Host:
         self.worker = Worker(
             park.database(link),
             layer,
-            park.world.handlers(process, who, layer.machinery.definition, without),
+            park.world.handlers(process, who, layer.context.definition, without),
             who,
             concurrency=settings.concurrency,
             clock=lambda: park.now() + process.skew,
@@ -138,7 +138,7 @@ class Host:
         site = self._park.faults.site(who, "crash in restore")
         if site is None:
             return
-        definition = layer.machinery.definition
+        definition = layer.context.definition
         restore = definition.restore
 
         def crashing(state: State, actions: Actions) -> None:

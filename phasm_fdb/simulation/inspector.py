@@ -34,9 +34,9 @@ class Inspector:
 
     def __init__(self, workload: Workload, store: Store) -> None:
         self.layer = Layer(make_machine(workload), SUBSPACE, guard="error")
-        self.machinery = self.layer.machinery
-        self.definition = self.machinery.definition
-        self.keyspace = self.machinery.keyspace
+        self.context = self.layer.context
+        self.definition = self.context.definition
+        self.keyspace = self.context.keyspace
         self._store = store
 
     def snapshot(self) -> Snapshot:
@@ -45,7 +45,7 @@ class Inspector:
 
     def stillborn(self, at: Snapshot) -> set[Versionstamp]:
         """The stamps of outbox rows that died in the transaction that wrote them."""
-        return self.machinery.outbox.stillborn(_Transactionlike(at))
+        return self.context.outbox.stillborn(_Transactionlike(at))
 
     def staged(self, place: str, at: Snapshot | None = None) -> Staged:
         """A read-only view of all rows."""
@@ -57,7 +57,7 @@ class Inspector:
 
     def state_over(self, staged: Staged) -> Any:
         """The machine's state over a staged view."""
-        large = set(self.machinery.meta.peek(staged).large)
+        large = set(self.context.meta.peek(staged).large)
         return self.definition.state_class(space_of(self.keyspace, staged, large, TransactionStamps()))
 
     def check(self, at: Snapshot | None = None) -> None:
@@ -67,8 +67,8 @@ class Inspector:
     def pending(self, at: Snapshot | None = None) -> list[Tracked[Any]]:
         """The pending tracked actions, in versionstamp order."""
         reader = _Transactionlike(self._store.snapshot() if at is None else at)
-        lanes = self.machinery.meta.peek(Staged(SnapshotReader(reader.snapshot))).lanes
-        return list(self.machinery.outbox.pending(reader, lanes))
+        lanes = self.context.meta.peek(Staged(SnapshotReader(reader.snapshot))).lanes
+        return list(self.context.outbox.pending(reader, lanes))
 
     def next_due_ms(self) -> int | None:
         """When the first of all that is pending may go on, in milliseconds since the epoch; None if nothing is pending.

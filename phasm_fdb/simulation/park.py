@@ -127,7 +127,7 @@ class Park:
             token_bytes=token_bytes,
             **options,
         )
-        record_runs(layer.machinery.definition, self.failed, self.workload.bugs)
+        record_runs(layer.context.definition, self.failed, self.workload.bugs)
         return layer
 
     def chance(self) -> random.Random:

@@ -59,12 +59,12 @@ class Audit:
 
     def read_journal(self, layer: Layer, db: Any) -> None:
         """Let the model decide everything again that was decided."""
-        machinery = layer.machinery
-        for stamp, data in history_in(layer.keyspace, machinery.meta, db).entries:
+        context = layer.context
+        for stamp, data in history_in(layer.keyspace, context.meta, db).entries:
             entry = Entry.decode(data)
             if entry.kind == "on":
                 continue
-            input = entry.input(machinery.definition)
+            input = entry.input(context.definition)
             self.counts[f"{entry.kind}s {'applied' if entry.applied else 'refused'}"] += 1
             try:
                 self._decide(input, entry)

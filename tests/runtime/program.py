@@ -43,8 +43,8 @@ def audited_claim(*args: Any) -> list[Lease]:
     return leases
 
 
-def audited_settle(machinery: Any, endings: Any, now_ms: int, tr: Any) -> list[Settled]:
-    settled = settle(machinery, endings, now_ms, tr)
+def audited_settle(context: Any, endings: Any, now_ms: int, tr: Any) -> list[Settled]:
+    settled = settle(context, endings, now_ms, tr)
     both = zip(endings, settled, strict=True)
     audit(tr, COMPLETED, [ending.work.lease for ending, one in both if one.verdict is Verdict.COMPLETED])
     return settled

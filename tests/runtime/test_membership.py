@@ -25,11 +25,11 @@ PRESENCE = Presence(0, "w", ("Job",), ("Order",))
 
 def joined(world: World, layer: Layer, *sessions: bytes) -> None:
     for session in sessions:
-        run(world.db, lambda tr, session=session: enter(layer.machinery, session, PRESENCE, tr))  # type: ignore[misc]
+        run(world.db, lambda tr, session=session: enter(layer.context, session, PRESENCE, tr))  # type: ignore[misc]
 
 
 def take(world: World, layer: Layer, session: bytes, *lanes: int) -> list[Lease]:
-    return run(world.db, lambda tr: claim(layer.machinery, session, lanes, tr))
+    return run(world.db, lambda tr: claim(layer.context, session, lanes, tr))
 
 
 @in_virtual_time
@@ -71,7 +71,7 @@ async def test_who_was_taken_for_dead_while_the_layer_was_resized_can_do_nothing
     run(world.db, lambda tr: evict(layer.keyspace, {b"a": PRESENCE.encode()}, tr))
     assert layer.resize(world.db, 4)
     with pytest.raises(StaleLease):
-        run(world.db, lambda tr: fire(layer.machinery, lease, 0, tr))
+        run(world.db, lambda tr: fire(layer.context, lease, 0, tr))
     assert take(world, layer, b"b", 0) == [Lease(0, 2, b"b")]
 
 
@@ -82,7 +82,7 @@ async def test_who_leaves_gives_back_what_it_holds_and_nothing_else(world: World
     mine, taken = take(world, layer, b"a", 0, 1)
     run(world.db, lambda tr: hand_over(layer.keyspace, taken, b"b", tr))
     run(world.db, lambda tr: leave(layer.keyspace, b"a", [mine, taken], tr))
-    survey = run(world.db, lambda tr: beat(layer.machinery, b"b", PRESENCE, tr))
+    survey = run(world.db, lambda tr: beat(layer.context, b"b", PRESENCE, tr))
     assert [survey.lease(lane).owner for lane in (0, 1)] == [None, b"b"]
     assert set(survey.workers) == {b"b"}
 
@@ -94,12 +94,12 @@ async def test_who_was_evicted_notices_and_can_claim_nothing(world: World) -> No
     row = PRESENCE.encode()
     assert run(world.db, lambda tr: evict(layer.keyspace, {b"a": row, b"b": b"it has changed"}, tr)) == [b"a"]
     for refused in (
-        lambda tr: beat(layer.machinery, b"a", PRESENCE, tr),
-        lambda tr: claim(layer.machinery, b"a", [0], tr),
+        lambda tr: beat(layer.context, b"a", PRESENCE, tr),
+        lambda tr: claim(layer.context, b"a", [0], tr),
     ):
         with pytest.raises(Evicted):
             run(world.db, refused)
-    assert set(run(world.db, lambda tr: beat(layer.machinery, b"b", PRESENCE, tr)).workers) == {b"b"}
+    assert set(run(world.db, lambda tr: beat(layer.context, b"b", PRESENCE, tr)).workers) == {b"b"}
 
 
 @in_virtual_time
@@ -107,12 +107,12 @@ async def test_heartbeats_do_not_conflict_and_an_eviction_does(world: World) -> 
     layer = world.layer(Jobs())
     joined(world, layer, b"a", b"b")
     one, other = world.db.create_transaction(), world.db.create_transaction()
-    beat(layer.machinery, b"a", PRESENCE.next(), one)
-    beat(layer.machinery, b"b", PRESENCE.next(), other)
+    beat(layer.context, b"a", PRESENCE.next(), one)
+    beat(layer.context, b"b", PRESENCE.next(), other)
     one.commit().wait()
     other.commit().wait()
     late = world.db.create_transaction()
-    beat(layer.machinery, b"a", PRESENCE.next().next(), late)
+    beat(layer.context, b"a", PRESENCE.next().next(), late)
     run(world.db, lambda tr: evict(layer.keyspace, {b"a": PRESENCE.next().encode()}, tr))
     with pytest.raises(Exception, match="1020"):
         late.commit().wait()
@@ -136,17 +136,17 @@ async def test_a_lane_is_handed_over_by_its_holder_alone(world: World) -> None:
 
 
 STALE: dict[str, Callable[[Any, Any], Any]] = {
-    "applying inputs": lambda layer, tr: apply_batch(layer.machinery, _capabilities(layer), OLD, 10, set(), 0.0, tr),
-    "burying an input": lambda layer, tr: bury_first(layer.machinery, _capabilities(layer), OLD, "why", 0.0, tr),
-    "firing timers": lambda layer, tr: fire(layer.machinery, OLD, 2**52, tr),
-    "taking over": lambda layer, tr: take_over(layer.machinery, OLD, 0, tr),
+    "applying inputs": lambda layer, tr: apply_batch(layer.context, _capabilities(layer), OLD, 10, set(), 0.0, tr),
+    "burying an input": lambda layer, tr: bury_first(layer.context, _capabilities(layer), OLD, "why", 0.0, tr),
+    "firing timers": lambda layer, tr: fire(layer.context, OLD, 2**52, tr),
+    "taking over": lambda layer, tr: take_over(layer.context, OLD, 0, tr),
 }
 
 OLD = Lease(0, 1, b"a")
 
 
 def _capabilities(layer: Layer) -> Capabilities:
-    return Capabilities(layer.machinery.definition, Handlers())
+    return Capabilities(layer.context.definition, Handlers())
 
 
 @pytest.mark.parametrize("what", STALE)
@@ -201,7 +201,7 @@ def test_a_commit_that_is_done_late_takes_no_input_a_second_time(what: str) -> N
         (lease,) = take(world, layer, b"a", 0)
         assert lease == OLD
         layer.apply(world.db, "start")
-        run(world.db, lambda tr: fire(layer.machinery, lease, 2**52, tr))
+        run(world.db, lambda tr: fire(layer.context, lease, 2**52, tr))
         late, other = world.db.create_transaction(), world.db.create_transaction()
         for tr in (late, other):
             STALE[what](layer, tr)

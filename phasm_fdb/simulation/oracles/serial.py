@@ -32,7 +32,7 @@ class Serial(Oracle):
             self._refuse_writes_without_input(commit)
             return
         base = Staged(SnapshotReader(commit.before))
-        large = set(self.inspector.machinery.meta.peek(base).large)
+        large = set(self.inspector.context.meta.peek(base).large)
         for run in commit.runs:
             self._again(base, large, run)
         written = _Written(SnapshotReader(commit.before), commit.stamp)

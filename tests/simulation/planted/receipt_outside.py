@@ -21,7 +21,7 @@ _run, _write = OwnTransaction.run, Receipts.write
 def run_and_write(self: OwnTransaction, db: Any) -> Applied:
     applied = _run(self, db)
     if self._may_be_repeated and not applied.repeated:
-        run(db, lambda tr: write_receipt(self._machinery.receipts, tr, self._receipt, applied))
+        run(db, lambda tr: write_receipt(self._context.receipts, tr, self._receipt, applied))
     return applied
 
 

@@ -14,11 +14,11 @@ HOURS_AHEAD = 1
 _sweep_rest = sweeping._sweep_rest
 
 
-def sweep_rest(machinery: Any, hour: int, tr: Any) -> None:
-    _sweep_rest(machinery, hour, tr)
+def sweep_rest(context: Any, hour: int, tr: Any) -> None:
+    _sweep_rest(context, hour, tr)
     true_hour = int((tr._database._time.clock() + HOURS_AHEAD * 3600) // 3600)
     if hour > true_hour:
-        tr.clear_range(*machinery.keyspace.own_receipts_before(2**40))
+        tr.clear_range(*context.keyspace.own_receipts_before(2**40))
 
 
 @contextmanager
