@@ -43,12 +43,23 @@ from typing import Any
 from fdb.tuple import Versionstamp
 
 from phasm_fdb.errors import CodecError, DatabaseError, shown
-from phasm_fdb.keys import INCOMPLETE, VERSIONSTAMP_CODE, after_prefix, pack, pack_element, pack_incomplete, unpack
+from phasm_fdb.keys import (
+    INCOMPLETE,
+    MAX_KEY_BYTES,
+    VERSIONSTAMP_CODE,
+    after_prefix,
+    pack,
+    pack_element,
+    pack_incomplete,
+    unpack,
+)
 
 STAMP_BYTES = 10
 HASH_BUCKETS = 256
 #: What a float begins with in a key, and what comes behind all of them. All ints lie before them.
 FLOAT_CODE, AFTER_FLOATS = b"\x20", b"\x22"
+#: An id is part of several rows' keys: the longest is by less than this longer than the one that is checked.
+ID_MARGIN = 16
 
 
 class Keyspace:
@@ -125,7 +136,11 @@ class Keyspace:
         return self.lane_prefix(lane) + pack_element(stamp)
 
     def id_row(self, packed_id: bytes) -> bytes:
-        return self._ids + packed_id
+        """The row of a pending action's id; raises a CodecError if FoundationDB takes no key of that length."""
+        row = self._ids + packed_id
+        if len(row) > MAX_KEY_BYTES - ID_MARGIN:
+            raise _too_long("the id of an action", row)
+        return row
 
     def location_row(self, packed_id: bytes) -> bytes:
         return self._locations + packed_id
@@ -249,7 +264,11 @@ class Keyspace:
     # ------------------------------------------------------------------------------------------ receipts
 
     def receipt(self, packed_request_id: bytes) -> bytes:
-        return self._receipts + _bucket(packed_request_id) + packed_request_id
+        """The row of a request id's receipt; raises a CodecError if FoundationDB takes no key of that length."""
+        row = self._receipts + _bucket(packed_request_id) + packed_request_id
+        if len(row) > MAX_KEY_BYTES - ID_MARGIN:
+            raise _too_long("the request id", row)
+        return row
 
     def expiry(self, hour: int, receipt: bytes) -> bytes:
         """The row that says in which hour a receipt expires."""
@@ -318,6 +337,12 @@ def _elements(row: bytes, prefix: bytes, kinds: tuple[Any, ...]) -> tuple[Any, .
     if len(elements) != len(kinds) or not all(map(isinstance, elements, kinds)):
         raise CodecError(f"the key {shown(row)} is none of a layer: its elements are {shown(elements)}")
     return elements
+
+
+def _too_long(what: str, row: bytes) -> CodecError:
+    return CodecError(
+        f"{what} makes a key of {len(row)} bytes, and FoundationDB takes {MAX_KEY_BYTES}: pass a shorter one, or a hash"
+    )
 
 
 def _bucket(packed_request_id: bytes) -> bytes:

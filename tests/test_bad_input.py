@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+import phasm_fdb
 from phasm_fdb import (
     DuplicateAction,
+    Handlers,
     InputError,
     Layer,
     MachineDefinitionError,
@@ -20,8 +22,12 @@ from phasm_fdb import (
     TrackedActionCompleted,
     TransitionError,
     Untracked,
+    Worker,
 )
 from phasm_fdb.errors import ActionsFull, CodecError, DatabaseError
+from phasm_fdb.keys import pack_element
+from phasm_fdb.keyspace import ID_MARGIN
+from phasm_fdb.runtime import Retry
 from tests.machines import (
     Charged,
     Deposit,
@@ -203,3 +209,57 @@ def test_what_does_not_fit_in_one_row_is_named(db: Any, subspace: Subspace, use:
     with pytest.raises(CodecError, match=message):
         use(Layer(Echo(), subspace), db)
     assert everything(db, subspace) == {}
+
+
+class Chatty(StateMachine):
+    """Emits an action whose id is as long as it is told, and cancels it."""
+
+    State = NoteState
+    Input = int
+    TrackedAction, TrackedResult = Run, Done
+
+    def stf(self, state: NoteState, input: Any, actions: Any) -> None:
+        id = "i" * abs(input.payload)
+        if input.payload > 0:
+            actions.add(Tracked(id, Run("it")))
+        else:
+            actions.cancel(id)
+
+
+def test_an_id_too_long_for_a_key_is_named() -> None:
+    db = phasm_fdb.open("memory:")
+    chatty = Layer(Chatty(), Subspace(("chatty",)))
+    chatty.apply(db, 9_900)
+    before = everything(db, Subspace(("chatty",)))
+    for length in (10_000, -10_000):
+        with pytest.raises(CodecError, match=r"the id of an action makes a key of .* and FoundationDB takes"):
+            chatty.apply(db, length, request_id="r-1")
+    with pytest.raises(CodecError, match=r"the request id makes a key of .* bytes"):
+        chatty.apply(db, 1, request_id="r" * 10_000)
+    with pytest.raises(CodecError, match="the request id makes a key of"):
+        chatty.submit(db, 1, request_id="r" * 10_000)
+    assert everything(db, Subspace(("chatty",))) == before
+
+
+def test_an_id_as_long_as_keys_allow_ends_as_any_other() -> None:
+    """The other rows of an id are longer than the one that is looked at."""
+    db = phasm_fdb.open("memory:")
+    chatty = Layer(Chatty(), Subspace(("chatty",)))
+    longest = 10_000 - ID_MARGIN - len(chatty.keyspace.id_row(pack_element("")))
+    request_id = "r" * (10_000 - ID_MARGIN - len(chatty.keyspace.receipt(pack_element(""))) - 1)
+    chatty.apply(db, longest, request_id=request_id)
+    handlers = Handlers()
+
+    @handlers.on(Run, retry=Retry(max_attempts=1))
+    async def run(action: Run, attempt: Any) -> Done:
+        raise ConnectionError("nobody answers")
+
+    async def work() -> None:
+        async with Worker(db, chatty, handlers):
+            while not chatty.dead_letters(db):
+                await asyncio.sleep(0)
+
+    asyncio.run(work())
+    (letter,) = chatty.dead_letters(db)
+    assert letter.id == "i" * longest
+    assert chatty.sweep(db) == 0 and chatty.apply(db, 1, request_id=request_id).repeated
