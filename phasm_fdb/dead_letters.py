@@ -26,7 +26,8 @@ from phasm_fdb.keyspace import Keyspace, stamp_of, stamped_key
 from phasm_fdb.outbox import TransactionStamps, lane_of
 from phasm_fdb.receipts import is_failed, is_open
 from phasm_fdb.records import Progress, Record
-from phasm_fdb.transition import LayerContext
+from phasm_fdb.transition.context import LayerContext
+from phasm_fdb.transition.layer_transaction import LayerTransaction
 
 MAX_CAUSE = 2000
 ONE = encode_count(1)
@@ -152,13 +153,13 @@ def dead_letters(context: LayerContext, tr: Any) -> Iterator[DeadLetter]:
                 yield DeadLetter(stamp_of(key), "action", None, None, None, 0, cause, 0, raw=value)
 
 
-def discard(context: LayerContext, tr: Any, stamp: Versionstamp, now: float) -> bool:
+def discard(at: LayerTransaction, stamp: Versionstamp, now: float) -> bool:
     """Remove a dead letter; False if there is none of that stamp. The receipt of its input expires in time from now."""
-    staged = Staged(tr)
+    context, staged = at.context, at.staged
     try:
         letter = _take(context.keyspace, staged, stamp)
     except CodecError:
-        tr.clear(context.keyspace.dead_row(stamp))
+        at.tr.clear(context.keyspace.dead_row(stamp))
         return True
     if letter is None:
         return False
@@ -166,14 +167,14 @@ def discard(context: LayerContext, tr: Any, stamp: Versionstamp, now: float) -> 
     _drop_failure(context.keyspace, staged, letter)
     if is_input and packed_id is not None:
         receipts = context.receipts
-        receipt = receipts.for_request(unpack_element(packed_id), now, read_version(tr))
+        receipt = receipts.for_request(unpack_element(packed_id), now, read_version(at.tr))
         if is_failed(staged.read(receipt.key)):
             receipts.expire(staged, receipt)
-    staged.flush(tr)
+    at.flush()
     return True
 
 
-def requeue(context: LayerContext, tr: Any, stamps: TransactionStamps, stamp: Versionstamp, now: float) -> bool:
+def requeue(at: LayerTransaction, stamp: Versionstamp, now: float) -> bool:
     """Put a dead letter back where it came from, with its attempts starting anew.
 
     An action keeps its idempotency key; the result of one that has a result is applied, and no call is made.
@@ -185,7 +186,7 @@ def requeue(context: LayerContext, tr: Any, stamps: TransactionStamps, stamp: Ve
         DuplicateAction: another action has its id by now.
         CodecError: it is a row that does not decode.
     """
-    keys, staged = context.keyspace, Staged(tr)
+    keys, staged = at.context.keyspace, at.staged
     letter = _take(keys, staged, stamp)
     if letter is None:
         return False
@@ -195,30 +196,31 @@ def requeue(context: LayerContext, tr: Any, stamps: TransactionStamps, stamp: Ve
         raise CodecError(f"the dead letter {stamp} is a row that does not decode: discard it, it cannot be put back")
     if not failure.result:
         _drop_failure(keys, staged, letter)
-    lanes = context.meta.load(staged).lanes
+    lanes = at.load_meta().lanes
     spread_by = packed_key if packed_key is not None else packed_id
     lane = 0 if spread_by is None else lane_of(spread_by, lanes)
     is_back = True
     if is_input:
         queued = Queued(b"", raw, int(now * 1000), packed_id, packed_key)
-        is_back = _requeue_input(context, staged, stamps, lane, queued)
+        is_back = _requeue_input(at, lane, queued)
     else:
         if staged.read(keys.id_row(packed_id)) is not None:
             raise DuplicateAction(unpack_element(packed_id))
         progress = Progress(origin=origin, failures=len(failure.result))
-        context.outbox.enter(staged, stamps, lane, Record(packed_id, raw, packed_key), progress)
-    staged.flush(tr)
+        at.context.outbox.enter(staged, at.stamps, lane, Record(packed_id, raw, packed_key), progress)
+    at.flush()
     return is_back
 
 
-def _requeue_input(context: LayerContext, staged: Staged, stamps: TransactionStamps, lane: int, queued: Queued) -> bool:
+def _requeue_input(at: LayerTransaction, lane: int, queued: Queued) -> bool:
     """Put an input back into its lane, unless its receipt says that it was applied, or refused, by another call."""
+    receipts = at.context.receipts
     if queued.packed_request is not None:
-        receipt = context.receipts.key(queued.request_id)
-        if not is_open(staged.read(receipt)):
+        receipt = receipts.key(queued.request_id)
+        if not is_open(at.staged.read(receipt)):
             return False
-        context.receipts.mark_queued(staged, receipt)
-    context.inbox.put(staged, stamps, lane, queued)
+        receipts.mark_queued(at.staged, receipt)
+    at.context.inbox.put(at.staged, at.stamps, lane, queued)
     return True
 
 

@@ -10,19 +10,18 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgpack
 
 from phasm_fdb.database.ranges import Row
 from phasm_fdb.database.staged import Staged
-from phasm_fdb.deciding import Input, decide
 from phasm_fdb.errors import CodecError
 from phasm_fdb.keyspace import Keyspace
+from phasm_fdb.machine import Input
 from phasm_fdb.outbox import TransactionStamps
-
-if TYPE_CHECKING:
-    from phasm_fdb.transition import LayerContext
+from phasm_fdb.transition.context import LayerContext
+from phasm_fdb.transition.decision import decide, view_over
 
 FORMAT = 1
 PART_BYTES = 90_000
@@ -85,9 +84,9 @@ def reads_of(context: LayerContext, base: Staged, input: Input) -> tuple[tuple[b
         base: the view on which it has failed; nothing is written to it.
     """
     reader = _Noting(base, context.keyspace.state)
-    large = set(context.meta.load(base).large)
+    view = view_over(Staged(reader), context.keyspace, context.meta.load(base).large, TransactionStamps())
     try:
-        decide(context.definition, context.keyspace, Staged(reader), large, TransactionStamps(), input)
+        decide(context.definition, view, input)
     except Exception:
         return reader.noted()
     return reader.noted()

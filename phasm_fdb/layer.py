@@ -27,17 +27,18 @@ from phasm_fdb.journal.snapshot import Snapshot
 from phasm_fdb.journal.state_copy import copy_state
 from phasm_fdb.keys import pack_element
 from phasm_fdb.keyspace import Keyspace
-from phasm_fdb.machine import Normal, StateMachine, TrackedActionCompleted, check_time
+from phasm_fdb.machine import Input, Normal, StateMachine, TrackedActionCompleted, check_time
 from phasm_fdb.meta import Meta
 from phasm_fdb.migration import migrate
-from phasm_fdb.outbox import Outbox, StampsByTransaction, TransactionStamps
-from phasm_fdb.own_transaction import OwnTransaction
-from phasm_fdb.receipts import Applied, Receipt, Receipts
+from phasm_fdb.outbox import Outbox, StampsByTransaction
+from phasm_fdb.receipts import Applied, Receipts
 from phasm_fdb.replay import Report, replay
-from phasm_fdb.submission import deliver, outcome, submit
 from phasm_fdb.sweeping import sweep
-from phasm_fdb.transition import Input, LayerContext, transition, view_of
-from phasm_fdb.verification import Verifier
+from phasm_fdb.transition.context import LayerContext
+from phasm_fdb.transition.double_run import Verifier
+from phasm_fdb.transition.layer_transaction import LayerTransaction
+from phasm_fdb.transition.retrying import OwnTransaction, Request
+from phasm_fdb.transition.submission import deliver, outcome, submit
 
 T = TypeVar("T")
 
@@ -168,7 +169,7 @@ class Layer:
             caller = self._token_bytes(CALLER_BYTES) if self._context.definition.emits_untracked else b""
             version = self._version(db_or_tr)
             receipt = self._context.receipts.for_request(request_id, now, version, caller)
-            return self._apply(db_or_tr, input, receipt, True, deliver)
+            return self._apply(db_or_tr, Request(input, receipt, True, deliver))
         return self._apply_once(db_or_tr, input, token, deliver)
 
     @staticmethod
@@ -201,24 +202,27 @@ class Layer:
         """Apply an input that nobody will repeat: the receipt is for the retries of this call alone."""
         is_callers = is_transaction(db_or_tr)
         receipt = None if is_callers else self._context.receipts.for_own(token, self._versions.of(db_or_tr))
-        return self._apply(db_or_tr, input, receipt, False, delivers)
+        return self._apply(db_or_tr, Request(input, receipt, False, delivers))
 
     def _version(self, db_or_tr: Any) -> int:
         """A version that a transaction reads at, or that a database was at lately."""
         return read_version(db_or_tr) if is_transaction(db_or_tr) else self._versions.of(db_or_tr)
 
-    def _apply(
-        self, db_or_tr: Any, input: Input, receipt: Receipt | None, may_be_repeated: bool, delivers: bool
-    ) -> Applied:
-        if receipt is None or is_transaction(db_or_tr):
-            stamps = self._stamps.of(db_or_tr)
-            tr = RememberingTransaction(db_or_tr, stamps.own_writes)
-            applied = transition(self._context, tr, stamps, input, receipt, may_be_repeated)
-            if not applied.repeated:
-                stamps.remember(applied.tracked)
-            return deliver(self._context, tr, stamps, applied, input.at) if delivers else applied
+    def _apply(self, db_or_tr: Any, request: Request) -> Applied:
+        if request.receipt is None or is_transaction(db_or_tr):
+            return self._apply_within(db_or_tr, request)
         cache = self._cache_of(db_or_tr) if self._cache_capacity else None
-        return OwnTransaction(self._context, input, receipt, may_be_repeated, cache, delivers).run(db_or_tr)
+        return OwnTransaction(self._context, request, cache).run(db_or_tr)
+
+    def _apply_within(self, tr: Any, request: Request) -> Applied:
+        """Apply an input in the caller's transaction."""
+        at = self._within(tr)
+        applied = at.apply(request.input, request.receipt, request.check_receipt)
+        if not applied.repeated:
+            at.stamps.remember(applied.tracked)
+        if request.delivers:
+            return deliver(LayerTransaction(self._context, at.tr, at.stamps), applied, request.input.at)
+        return applied
 
     def _cache_of(self, db: Any) -> Cache:
         """The cached values of this layer in a database."""
@@ -247,10 +251,7 @@ class Layer:
         input = self._stamped(payload, now, self._token_bytes(16) if request_id is None else request_id)
         self._context.definition.check_payload(input.payload)
 
-        def body(tr: Any, stamps: TransactionStamps) -> None:
-            submit(self._context, tr, stamps, input, ordering_key)
-
-        self._write(db_or_tr, body)
+        self._write(db_or_tr, lambda at: submit(at, input, ordering_key))
         return input.request_id
 
     async def outcome(self, db: Any, request_id: Any, timeout: float | None = None) -> Applied:
@@ -282,7 +283,7 @@ class Layer:
         five seconds of a FoundationDB transaction.
         """
         tr = self._remembering(db_or_tr) if is_transaction(db_or_tr) else db_or_tr.create_transaction()
-        return view_of(self._context, tr, set(self._stored(tr).large), "a view")
+        return self._context.state(tr, self._stored(tr).large, "a view")
 
     def check(self, db_or_tr: Any) -> None:
         """Check the machine's invariants on the whole state.
@@ -292,7 +293,7 @@ class Layer:
         """
 
         def body(tr: Any) -> None:
-            state = view_of(self._context, tr, set(self._stored(tr).large), "check_invariants")
+            state = self._context.state(tr, self._stored(tr).large, "check_invariants")
             self._context.definition.check_invariants(state)
 
         self._read(db_or_tr, body)
@@ -304,8 +305,7 @@ class Layer:
         read version, so there may be more than one transaction can read.
         """
         if is_transaction(db_or_tr):
-            tr = self._remembering(db_or_tr)
-            return iter(recovery.pending(self._context, tr, self._stamps.of(db_or_tr)))
+            return iter(recovery.pending(self._within(db_or_tr)))
         return recovery.pending_in_pages(self._context, db_or_tr)
 
     def restore(self, db_or_tr: Any) -> Actions:
@@ -320,15 +320,19 @@ class Layer:
         """
         now_ms = int(self._clock() * 1000)
         if is_transaction(db_or_tr):
-            return self._write(db_or_tr, lambda tr, stamps: recovery.restore(self._context, tr, stamps, now_ms))
+            return self._write(db_or_tr, lambda at: recovery.restore(at, now_ms))
         return recovery.restore_in_pages(self._context, db_or_tr, now_ms)
 
-    def _write(self, db_or_tr: Any, body: Callable[[Any, TransactionStamps], T]) -> T:
-        """Run what writes versionstamps, in the caller's transaction or in one of its own."""
+    def _write(self, db_or_tr: Any, body: Callable[[LayerTransaction], T]) -> T:
+        """Run what writes, in the caller's transaction or in one of its own."""
         if is_transaction(db_or_tr):
-            stamps = self._stamps.of(db_or_tr)
-            return body(RememberingTransaction(db_or_tr, stamps.own_writes), stamps)
-        return run(db_or_tr, lambda tr: body(tr, TransactionStamps()))
+            return body(self._within(db_or_tr))
+        return run(db_or_tr, lambda tr: body(LayerTransaction(self._context, tr)))
+
+    def _within(self, tr: Any) -> LayerTransaction:
+        """What this layer does in a caller's transaction, with what it has written to it before."""
+        stamps = self._stamps.of(tr)
+        return LayerTransaction(self._context, RememberingTransaction(tr, stamps.own_writes), stamps)
 
     def _read(self, db_or_tr: Any, body: Callable[[Any], T]) -> T:
         return body(self._remembering(db_or_tr)) if is_transaction(db_or_tr) else run(db_or_tr, body)
@@ -356,12 +360,12 @@ class Layer:
             DuplicateAction: another action has its id by now.
         """
         now = self._clock()
-        return self._write(db_or_tr, lambda tr, stamps: requeue(self._context, tr, stamps, stamp, now))
+        return self._write(db_or_tr, lambda at: requeue(at, stamp, now))
 
     def discard(self, db_or_tr: Any, stamp: Any) -> bool:
         """Remove the dead letter of this stamp; False if there is none."""
         now = self._clock()
-        return self._read(db_or_tr, lambda tr: discard(self._context, tr, stamp, now))
+        return self._write(db_or_tr, lambda at: discard(at, stamp, now))
 
     def resize(self, db: Any, lanes: int) -> bool:
         """Change the number of lanes.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from phasm_fdb.errors import InputError, MachineDefinitionError, shown
 
@@ -68,6 +68,10 @@ class TrackedActionCompleted(Generic[R]):
     id: Any
     result: R
     at: int | None = None
+
+
+#: What `stf` gets.
+Input: TypeAlias = Normal[Any] | TrackedActionCompleted[Any]
 
 
 class StateMachine:

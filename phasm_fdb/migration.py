@@ -11,10 +11,10 @@ from typing import Any
 
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import run
-from phasm_fdb.deciding import space_of
 from phasm_fdb.errors import KeyspaceError
 from phasm_fdb.outbox import TransactionStamps
-from phasm_fdb.transition import LayerContext
+from phasm_fdb.transition.context import LayerContext
+from phasm_fdb.transition.decision import view_over
 
 
 def migrate(context: LayerContext, db: Any) -> int:
@@ -56,12 +56,12 @@ def _batch(context: LayerContext, tr: Any) -> bool:
             "upgrade this process"
         )
     from_version = stored.migrating or stored.schema
-    large, stamps = set(stored.large), TransactionStamps()
+    stamps = TransactionStamps()
     context.journal.migrated(staged, stored, stamps, from_version)
-    state = context.definition.state_class(space_of(context.keyspace, staged, large, stamps))
-    more = context.definition.migrate(state, from_version)
+    view = view_over(staged, context.keyspace, stored.large, stamps)
+    more = context.definition.migrate(context.definition.state_class(view), from_version)
     reached = from_version if more else from_version + 1
     migrating = reached if reached < target else 0
-    context.meta.write(staged, replace(stored, schema=target, migrating=migrating, large=tuple(sorted(large))))
+    context.meta.write(staged, replace(stored, schema=target, migrating=migrating, large=tuple(sorted(view.large))))
     staged.flush(tr)
     return True

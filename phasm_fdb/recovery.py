@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fdb.tuple import Versionstamp
@@ -14,14 +14,15 @@ from phasm_fdb.database.paging import PagedReader, pages
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import run
 from phasm_fdb.keys import pack_element
-from phasm_fdb.outbox import Pending, TransactionStamps
-from phasm_fdb.transition import LayerContext, view_of
+from phasm_fdb.outbox import Pending
+from phasm_fdb.transition.context import LayerContext
+from phasm_fdb.transition.layer_transaction import LayerTransaction
 
 
-def pending(context: LayerContext, tr: Any, stamps: TransactionStamps) -> list[Tracked[Any]]:
+def pending(at: LayerTransaction) -> list[Tracked[Any]]:
     """The pending actions in versionstamp order, as one transaction sees them."""
-    lanes = context.meta.peek(Staged(tr)).lanes
-    return list(context.outbox.pending(tr, lanes, stamps))
+    lanes = at.context.meta.peek(Staged(at.tr)).lanes
+    return list(at.context.outbox.pending(at.tr, lanes, at.stamps))
 
 
 def pending_in_pages(context: LayerContext, db: Any) -> Iterator[Tracked[Any]]:
@@ -41,19 +42,18 @@ def pending_in_pages(context: LayerContext, db: Any) -> Iterator[Tracked[Any]]:
     return (one.tracked for one in heapq.merge(outbox, timers, key=lambda one: one.stamp))
 
 
-def restore(context: LayerContext, tr: Any, stamps: TransactionStamps, now_ms: int) -> Actions:
+def restore(at: LayerTransaction, now_ms: int) -> Actions:
     """What to resume, decided and stored in one transaction; see `Layer.restore`."""
-    staged = Staged(tr)
-    stored = context.meta.load(staged)
-    emitted = _emitted(context, tr, set(stored.large))
-    known = {pack_element(action.id): action for action in pending(context, tr, stamps)}
+    meta = at.load_meta()
+    emitted = _emitted(at.context, at.tr, meta.large)
+    known = {pack_element(action.id): action for action in pending(at)}
     added = []
     for action, raw in emitted.encoded:
         if isinstance(action, Tracked) and pack_element(action.id) not in known:
-            context.outbox.emit(staged, stamps, action, raw, stored.lanes, now_ms)
+            at.context.outbox.emit(at.staged, at.stamps, action, raw, meta.lanes, now_ms)
             added.append(action)
-    staged.flush(tr)
-    stamps.remember(added)
+    at.flush()
+    at.stamps.remember(added)
     return _resumed(known, emitted)
 
 
@@ -65,16 +65,16 @@ def restore_in_pages(context: LayerContext, db: Any, now_ms: int) -> Actions:
     """
     stored = run(db, lambda tr: context.meta.peek(Staged(tr)))
     known = {pack_element(action.id): action for action in pending_in_pages(context, db)}
-    emitted = _emitted(context, PagedReader(db), set(stored.large))
+    emitted = _emitted(context, PagedReader(db), stored.large)
     if any(pack_element(action.id) not in known for action in emitted.tracked):
-        return run(db, lambda tr: restore(context, tr, TransactionStamps(), now_ms))
+        return run(db, lambda tr: restore(LayerTransaction(context, tr), now_ms))
     return _resumed(known, emitted)
 
 
-def _emitted(context: LayerContext, reader: Any, large: set[str]) -> Actions:
+def _emitted(context: LayerContext, reader: Any, large: Iterable[str]) -> Actions:
     """What the machine's `restore` names; there is no bound, since this is not one transition."""
     emitted = Actions(sys.maxsize, context.definition.encode_action)
-    context.definition.restore(view_of(context, reader, large, "restore"), emitted)
+    context.definition.restore(context.state(reader, large, "restore"), emitted)
     return emitted
 
 

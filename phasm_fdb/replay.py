@@ -17,10 +17,10 @@ from typing import NoReturn
 from phasm_fdb.codec import writing_format
 from phasm_fdb.database.ranges import Row
 from phasm_fdb.database.staged import Staged
-from phasm_fdb.deciding import Input, decide
 from phasm_fdb.describing import decoded, differences, outcome_lines, row_text
-from phasm_fdb.effects import Effects, Outcome, Refusal, effects_of
+from phasm_fdb.effects import Effects, Outcome, Refusal
 from phasm_fdb.errors import CodecError, DamagedHistory, ReplayError, TransitionError, message_of, shown
+from phasm_fdb.fields.field import StateView
 from phasm_fdb.journal.entry import Entry, weight
 from phasm_fdb.journal.history import History
 from phasm_fdb.journal.journal import SUM_MASK
@@ -28,7 +28,8 @@ from phasm_fdb.journal.memory_rows import MemoryRows
 from phasm_fdb.journal.reading import Recorded
 from phasm_fdb.journal.state_copy import StateCopy
 from phasm_fdb.outbox import TransactionStamps
-from phasm_fdb.transition import LayerContext
+from phasm_fdb.transition.context import LayerContext
+from phasm_fdb.transition.decision import decide, view_over
 
 #: How many differences are kept, and how many rows of one.
 MOST_KEPT = 20
@@ -185,19 +186,23 @@ class _Replay:
 
     def _input(self, base: Staged, stamp: bytes, entry: Entry) -> None:
         if self._other is not None:
-            found = _decided(self._other, Staged(base), set(self._large), entry)
+            found = _decided(self._other, self._view(self._other, base, entry), entry)
             if not _is_recorded(entry, found):
                 self._report.note(self._difference(self._other, stamp, entry, found))
-        staged, large = Staged(base), set(self._large)
-        found = _decided(self._context, staged, large, entry)
+        view = self._view(self._context, base, entry)
+        found = _decided(self._context, view, entry)
         if not _is_recorded(entry, found):
             self._stop(self._difference(self._context, stamp, entry, found))
         if isinstance(found, Effects):
-            staged.flush(base)
-            self._large = large
+            view.staged.flush(base)
+            self._large = view.large
             self._report.applied += 1
         else:
             self._report.refused += 1
+
+    def _view(self, context: LayerContext, base: Staged, entry: Entry) -> StateView:
+        """The state right before an entry; the machine's new ids get the numbers that they had then."""
+        return view_over(Staged(base), context.keyspace, self._large, TransactionStamps(entry.number + 1))
 
     def _difference(self, by: LayerContext, stamp: bytes, entry: Entry, found: Outcome | Failure) -> Difference:
         definition = self._context.definition
@@ -239,14 +244,12 @@ class _Replay:
             self._report.note(Difference(where, "", (row_text(state, key, one),), (row_text(state, key, two),)))
 
 
-def _decided(context: LayerContext, staged: Staged, large: set[str], entry: Entry) -> Outcome | Failure:
+def _decided(context: LayerContext, view: StateView, entry: Entry) -> Outcome | Failure:
     """What a machine makes of a recorded input."""
-    definition, keyspace = context.definition, context.keyspace
     try:
-        input: Input = entry.input(definition)
+        input = entry.input(context.definition)
         with writing_format(entry.format):
-            reply, actions = decide(definition, keyspace, staged, large, TransactionStamps(entry.number + 1), input)
-            return effects_of(definition, keyspace, staged, reply, actions)
+            return decide(context.definition, view, input).effects(context.definition, context.keyspace)
     except TransitionError as rejection:
         return Refusal.of(rejection)
     except Exception as error:

@@ -25,7 +25,7 @@ from phasm_fdb.keyspace import stamp_of
 from phasm_fdb.meta import MOST_LANES
 from phasm_fdb.outbox import lane_of, place_of
 from phasm_fdb.records import Record
-from phasm_fdb.transition import LayerContext
+from phasm_fdb.transition.context import LayerContext
 
 BATCH = 500
 ONE = encode_count(1)

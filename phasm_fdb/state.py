@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.errors import MachineDefinitionError
 from phasm_fdb.fields.counter import Counter
-from phasm_fdb.fields.field import Field, Space
+from phasm_fdb.fields.field import Field, StateView
 from phasm_fdb.fields.index import Index
 from phasm_fdb.fields.log import Log
 from phasm_fdb.fields.map import Map
@@ -34,7 +34,7 @@ class State:
     """
 
     fields: ClassVar[dict[str, Field]] = {}
-    space: Space
+    space: StateView
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -45,7 +45,7 @@ class State:
             field.define(cls, name)
         cls.fields = {**cls.fields, **declared}
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: StateView) -> None:
         self.__dict__["space"] = space
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -65,7 +65,7 @@ class State:
         staged = Staged(tr, read_only="a read-only state" if read_only else "")
         rows, overflow = subspace.pack(("s",)), subspace.pack(("b",))
         count = iter(range(2**16))
-        return cls(Space(staged, rows, overflow, set(cls.fields), lambda: next(count)))
+        return cls(StateView(staged, rows, overflow, cls.fields, lambda: next(count)))
 
     def flush(self, tr: Any) -> None:
         """Write everything that was staged to the transaction."""

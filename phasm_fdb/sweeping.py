@@ -25,7 +25,7 @@ from phasm_fdb.receipts import (
     is_failed,
     is_open,
 )
-from phasm_fdb.transition import LayerContext
+from phasm_fdb.transition.context import LayerContext
 
 #: For how long a receipt is kept on while an action that its input emitted is pending, before it is looked at again.
 KEPT_ON_HOURS = 24

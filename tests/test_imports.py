@@ -20,6 +20,8 @@ FORBIDDEN = {
     "embedded": ("layer", "transition", "runtime", "simulation", "testing", "cli", "state", "fields", "machine"),
     "database": ("embedded", "layer", "transition", "runtime", "simulation", "testing", "cli", "state", "fields"),
     "fields": ("embedded", "layer", "transition", "runtime", "simulation", "testing", "cli"),
+    "journal": ("embedded", "layer", "transition", "runtime", "simulation", "testing", "cli"),
+    "transition": ("embedded", "layer", "runtime", "simulation", "testing", "cli"),
     "runtime": ("embedded", "simulation", "testing", "cli"),
     "guard": ("database", "embedded", "layer", "transition", "runtime", "simulation", "testing", "cli", "lint"),
     "lint": ("database", "embedded", "runtime", "simulation", "testing", "cli"),
@@ -56,12 +58,25 @@ def imported(path: Path) -> Iterator[str]:
                     yield alias.name.split(".")[1]
 
 
+#: The modules at the root that lie above `transition`: they do something with a whole layer.
+ABOVE_TRANSITION = {
+    *("__init__.py", "layer.py", "dead_letters.py", "failure.py", "migration.py", "recovery.py", "replay.py"),
+    *("resizing.py", "sweeping.py", "command_line.py"),
+}
+
+
 @pytest.mark.parametrize("place", sorted(FORBIDDEN))
 def test_no_module_imports_what_lies_above_it(place: str) -> None:
     for path in modules(place):
         name = str(path.relative_to(PACKAGE))
         wrong = [part for part in imported(path) if part in FORBIDDEN[place] and (name, part) not in ALLOWED]
         assert not wrong, f"{name} imports {wrong}"
+
+
+def test_what_a_transition_is_made_of_does_not_know_it() -> None:
+    for path in modules(""):
+        wrong = {"transition", "layer"} & set(imported(path))
+        assert not wrong or path.name in ABOVE_TRANSITION, f"{path.name} imports {wrong}"
 
 
 def test_layers_import_public_names_only() -> None:

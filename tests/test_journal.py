@@ -25,9 +25,9 @@ from phasm_fdb import (
     Value,
     transactional,
 )
-from phasm_fdb.deciding import Input
 from phasm_fdb.journal.entry import Entry
 from phasm_fdb.journal.reading import entries, read_version
+from phasm_fdb.machine import Input
 from phasm_fdb.runtime import Handlers
 from tests.machines import Charged, Crash, Deposit, InsufficientFunds, Job, Pay, Queue, Wallet
 from tests.reading import everything

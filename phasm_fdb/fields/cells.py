@@ -2,7 +2,7 @@
 
 FoundationDB takes values up to 100,000 bytes. A larger one is stored in parts under the overflow prefix, and its
 own row holds a marker with their number. Overwriting must remove old parts without reading them first, so a field
-that has ever held a large value is known as such (`Space.large`), and only its writes pay for that.
+that has ever held a large value is known as such (`StateView.large`), and only its writes pay for that.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from phasm_fdb.codec import Codec
 from phasm_fdb.errors import CodecError
-from phasm_fdb.fields.field import Space
+from phasm_fdb.fields.field import StateView
 from phasm_fdb.keys import MAX_KEY_BYTES, MAX_VALUE_BYTES, versionstamp_offset
 from phasm_fdb.storable import is_bounded
 
@@ -41,7 +41,7 @@ class Cells:
         self._where = where
         self._name = name
 
-    def decode(self, space: Space, key: bytes, data: bytes) -> Any:
+    def decode(self, view: StateView, key: bytes, data: bytes) -> Any:
         """The value that the row `key` holds as `data`, with its parts fetched if it has them.
 
         Raises:
@@ -49,14 +49,14 @@ class Cells:
         """
         try:
             if data.startswith(MARKERS):
-                data = self._joined(space, key, data)
+                data = self._joined(view, key, data)
             return self._codec.decode(data)
         except CodecError as error:
             raise error.at("the value", key) from error
 
-    def _joined(self, space: Space, key: bytes, marker: bytes) -> bytes:
+    def _joined(self, view: StateView, key: bytes, marker: bytes) -> bytes:
         """The parts of a large value together."""
-        parts = [part for _, part in space.staged.rows(*_parts(space, key))]
+        parts = [part for _, part in view.staged.rows(*_parts(view, key))]
         if len(marker) != 3 or len(parts) != int.from_bytes(marker[1:], "big"):
             raise CodecError(f"{self._where}: {len(parts)} parts are there of a large value with the marker {marker!r}")
         return b"".join(parts)
@@ -67,21 +67,21 @@ class Cells:
             check_key(key, self._where)
         return self._codec.encode(value)
 
-    def write(self, space: Space, key: bytes, data: bytes, offset: int | None = None) -> None:
+    def write(self, view: StateView, key: bytes, data: bytes, offset: int | None = None) -> None:
         """Store an encoded value under the row `key`, whose incomplete versionstamp, if any, is at `offset`."""
         if not self._bounded:
-            self.forget_parts(space, key)
+            self.forget_parts(view, key)
             if len(data) > MAX_VALUE_BYTES:
-                data = self._split(space, key, data, offset)
-        put(space, key, data, offset)
+                data = self._split(view, key, data, offset)
+        put(view, key, data, offset)
 
-    def clear(self, space: Space, key: bytes) -> None:
+    def clear(self, view: StateView, key: bytes) -> None:
         """Remove the value of the row `key`."""
         if not self._bounded:
-            self.forget_parts(space, key)
-        space.staged.clear(key)
+            self.forget_parts(view, key)
+        view.staged.clear(key)
 
-    def clear_range(self, space: Space, rows: tuple[bytes, bytes], parts: tuple[bytes, bytes]) -> None:
+    def clear_range(self, view: StateView, rows: tuple[bytes, bytes], parts: tuple[bytes, bytes]) -> None:
         """Remove the values of all rows of a range.
 
         Args:
@@ -89,29 +89,29 @@ class Cells:
             parts: where the parts of their values begin and end, in terms of rows (see `parts_from` and `parts_of`).
         """
         begin, end = rows
-        space.staged.clear_range(begin, end)
-        if self._name in space.large:
+        view.staged.clear_range(begin, end)
+        if self._name in view.large:
             begin, end = parts
-            space.staged.clear_range(_overflow(space, begin), _overflow(space, end))
+            view.staged.clear_range(_overflow(view, begin), _overflow(view, end))
 
-    def forget_parts(self, space: Space, key: bytes) -> None:
+    def forget_parts(self, view: StateView, key: bytes) -> None:
         """Remove the parts of the value that is about to be replaced, if it can have any."""
-        if self._name in space.large:
-            known, old = space.staged.known(key)
+        if self._name in view.large:
+            known, old = view.staged.known(key)
             if not known or (old is not None and old.startswith(MARKERS)):
-                space.staged.clear_range(*_parts(space, key))
+                view.staged.clear_range(*_parts(view, key))
 
-    def _split(self, space: Space, key: bytes, data: bytes, offset: int | None) -> bytes:
+    def _split(self, view: StateView, key: bytes, data: bytes, offset: int | None) -> bytes:
         if offset is not None:
             raise CodecError(
                 f"{self._where}: a value of {len(data)} bytes is too large for a key from new_id(), whose values have "
                 f"at most {MAX_VALUE_BYTES} bytes"
             )
-        space.large.add(self._name)
-        begin, _ = _parts(space, key)
+        view.large.add(self._name)
+        begin, _ = _parts(view, key)
         count = 0
         for count, start in enumerate(range(0, len(data), PART_BYTES), 1):
-            space.staged.set(begin + count.to_bytes(1, "big"), data[start : start + PART_BYTES])
+            view.staged.set(begin + count.to_bytes(1, "big"), data[start : start + PART_BYTES])
         return bytes([MARKER]) + count.to_bytes(2, "big")
 
 
@@ -131,12 +131,12 @@ def parts_of_text(prefix: bytes) -> bytes:
     return prefix + b"\x00\xff" if prefix.endswith(b"\xff") else prefix
 
 
-def put(space: Space, key: bytes, data: bytes, offset: int | None) -> None:
+def put(view: StateView, key: bytes, data: bytes, offset: int | None) -> None:
     """Set a row, whose key the commit completes if it has an incomplete versionstamp at `offset`."""
     if offset is None:
-        space.staged.set(key, data)
+        view.staged.set(key, data)
     else:
-        space.staged.set_versionstamped_key(key + offset.to_bytes(4, "little"), data)
+        view.staged.set_versionstamped_key(key + offset.to_bytes(4, "little"), data)
 
 
 def incomplete_at(key: bytes, prefix: bytes) -> int | None:
@@ -150,13 +150,13 @@ def check_key(key: bytes, where: str) -> None:
         raise CodecError(f"{where}: the key has {len(key)} bytes with its prefix; FoundationDB takes {MAX_KEY_BYTES}")
 
 
-def _overflow(space: Space, key: bytes) -> bytes:
-    return space.overflow + key[len(space.rows) :]
+def _overflow(view: StateView, key: bytes) -> bytes:
+    return view.overflow + key[len(view.rows) :]
 
 
-def _parts(space: Space, key: bytes) -> tuple[bytes, bytes]:
+def _parts(view: StateView, key: bytes) -> tuple[bytes, bytes]:
     """The range of the rows that hold the parts of the value of `key`."""
-    return parts_of(_overflow(space, key))
+    return parts_of(_overflow(view, key))
 
 
 def parts_of(row: bytes) -> tuple[bytes, bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from phasm_fdb.errors import MachineDefinitionError
@@ -13,26 +13,29 @@ if TYPE_CHECKING:
     from phasm_fdb.state import State
 
 
-class Space:
-    """Where a State lives while it is in use: a staged view, and the prefixes of its keys.
+class StateView:
+    """One state in one transaction: what is read and written of it, and where its rows lie.
 
     Attributes:
         staged: the reads and writes.
         rows: what the keys of all fields start with.
         overflow: what the rows start with that hold the parts of large values.
-        large: the names of fields that may hold values of more than one row.
+        large: the names of the fields that may hold values of more than one row; a field that gets one joins them.
         next_user_version: gives the next free number beside a versionstamp in this transaction.
+
+    Args:
+        large: those of which that is known from before.
     """
 
     __slots__ = ("large", "next_user_version", "overflow", "rows", "staged")
 
     def __init__(
-        self, staged: Staged, rows: bytes, overflow: bytes, large: set[str], next_user_version: Callable[[], int]
+        self, staged: Staged, rows: bytes, overflow: bytes, large: Iterable[str], next_user_version: Callable[[], int]
     ) -> None:
         self.staged = staged
         self.rows = rows
         self.overflow = overflow
-        self.large = large
+        self.large = set(large)
         self.next_user_version = next_user_version
 
 
@@ -65,13 +68,13 @@ class Field:
 class Accessor:
     """One field over one transaction."""
 
-    __slots__ = ("_field", "_prefix", "_space", "_staged")
+    __slots__ = ("_field", "_prefix", "_staged", "_view")
 
-    def __init__(self, field: Any, space: Space, state: State) -> None:
+    def __init__(self, field: Any, view: StateView, state: State) -> None:
         self._field = field
-        self._space = space
-        self._staged = space.staged
-        self._prefix = space.rows + field.packed_name
+        self._view = view
+        self._staged = view.staged
+        self._prefix = view.rows + field.packed_name
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._field.where}>"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from phasm_fdb.errors import MachineDefinitionError
 from phasm_fdb.fields.cells import check_key, put
-from phasm_fdb.fields.field import Accessor, Field, Space
+from phasm_fdb.fields.field import Accessor, Field, StateView
 from phasm_fdb.fields.map import Map, MapAccessor
 from phasm_fdb.keys import KeyCodec, unpack, versionstamp_offset
 
@@ -23,8 +23,8 @@ class IndexAccessor(Accessor, Generic[I, K]):
 
     __slots__ = ("_source",)
 
-    def __init__(self, field: Any, space: Space, state: State) -> None:
-        super().__init__(field, space, state)
+    def __init__(self, field: Any, view: StateView, state: State) -> None:
+        super().__init__(field, view, state)
         self._source: MapAccessor[K, Any] = getattr(state, field.source.name)
 
     def keys(self, value: I, *, reverse: bool = False, limit: int = 0) -> Iterator[K]:
@@ -82,18 +82,18 @@ class Index(Field, Generic[I, K]):
         self.values: KeyCodec[Any] = KeyCodec(self.type, self.where)
         self.source.indexes.append(self)
 
-    def update(self, space: Space, key: bytes, old: Any, new: Any) -> None:
+    def update(self, view: StateView, key: bytes, old: Any, new: Any) -> None:
         """Move the entry of a Map's packed key from the old value's place to the new one's."""
         before, after = self._packed(old), self._packed(new)
         if before == after:
             return
-        prefix = space.rows + self.packed_name
+        prefix = view.rows + self.packed_name
         if before is not None:
-            space.staged.clear(prefix + before + key)
+            view.staged.clear(prefix + before + key)
         if after is not None:
             row = prefix + after + key
             check_key(row, self.where)
-            put(space, row, b"", versionstamp_offset(row, len(row) - len(key)))
+            put(view, row, b"", versionstamp_offset(row, len(row) - len(key)))
 
     def _packed(self, value: Any) -> bytes | None:
         """The indexed value of a Map's value, packed: so two that Python takes for equal are told apart."""

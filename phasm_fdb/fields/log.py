@@ -31,8 +31,8 @@ class LogAccessor(Accessor, Generic[V]):
             CodecError: the value is not of the declared type, or larger than 100,000 bytes.
         """
         data = check_size(self._field.codec.encode(value), f"{self._field.where}: the entry")
-        stamp = Versionstamp.incomplete(self._space.next_user_version())
-        put(self._space, self._prefix + pack_element(stamp), data, len(self._prefix) + 1)
+        stamp = Versionstamp.incomplete(self._view.next_user_version())
+        put(self._view, self._prefix + pack_element(stamp), data, len(self._prefix) + 1)
 
     def items(
         self, after: Versionstamp | None = None, reverse: bool = False, limit: int = 0

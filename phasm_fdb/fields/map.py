@@ -34,13 +34,13 @@ class MapAccessor(Accessor, Generic[K, V]):
         """The value of a key, or the default."""
         row = self._row(key)
         data = self._staged.read(row)
-        return default if data is None else self._field.cells.decode(self._space, row, data)
+        return default if data is None else self._field.cells.decode(self._view, row, data)
 
     def get_many(self, keys: Iterable[K]) -> dict[K, V]:
         """The values of those keys that are there; all are read at once, which takes the time of one read."""
         wanted = self._rows(keys)
         found = zip(wanted.items(), self._staged.read_many(wanted.values()), strict=True)
-        return {key: self._field.cells.decode(self._space, row, data) for (key, row), data in found if data is not None}
+        return {key: self._field.cells.decode(self._view, row, data) for (key, row), data in found if data is not None}
 
     def __getitem__(self, key: K) -> V:
         """The value of a key; raises KeyError if it is not there."""
@@ -59,7 +59,7 @@ class MapAccessor(Accessor, Generic[K, V]):
         offset = incomplete_at(row, self._prefix) if field.keys.may_be_incomplete else None
         if field.indexes:
             self._reindex(row, offset, value)
-        field.cells.write(self._space, row, data, offset)
+        field.cells.write(self._view, row, data, offset)
 
     def __delitem__(self, key: K) -> None:
         """Remove a key; raises KeyError if it is not there."""
@@ -72,7 +72,7 @@ class MapAccessor(Accessor, Generic[K, V]):
         row = self._row(key)
         if self._field.indexes:
             self._reindex(row, None, None)
-        self._field.cells.clear(self._space, row)
+        self._field.cells.clear(self._view, row)
 
     def items(
         self,
@@ -93,7 +93,7 @@ class MapAccessor(Accessor, Generic[K, V]):
         """
         field, cut = self._field, len(self._prefix)
         for row, data in self._staged.rows(*self._span(start, stop, prefix), limit, reverse):
-            yield field.keys.unpack(row[cut:]), field.cells.decode(self._space, row, data)
+            yield field.keys.unpack(row[cut:]), field.cells.decode(self._view, row, data)
 
     def keys(
         self,
@@ -130,7 +130,7 @@ class MapAccessor(Accessor, Generic[K, V]):
         if self._field.indexes:
             for row, _ in list(self._staged.rows(begin, end)):
                 self._reindex(row, None, None)
-        self._field.cells.clear_range(self._space, (begin, end), self._parts_span(start, stop, prefix))
+        self._field.cells.clear_range(self._view, (begin, end), self._parts_span(start, stop, prefix))
 
     def _rows(self, keys: Iterable[K]) -> dict[K, bytes]:
         """The row of each key; raises a CodecError if two are one in a dict, as 1, True and 1.0 are, but not here."""
@@ -181,9 +181,9 @@ class MapAccessor(Accessor, Generic[K, V]):
         """Keep the indexes in step with a row that is about to get a value, or to lose it (None)."""
         key = row[len(self._prefix) :]
         data = self._staged.known(row)[1] if offset is not None else self._staged.read(row)
-        old = None if data is None else self._field.cells.decode(self._space, row, data)
+        old = None if data is None else self._field.cells.decode(self._view, row, data)
         for index in self._field.indexes:
-            index.update(self._space, key, old, value)
+            index.update(self._view, key, old, value)
 
 
 class Map(Field, Generic[K, V]):

@@ -24,16 +24,16 @@ class ValueAccessor(Accessor, Generic[V]):
         data = self._staged.read(self._prefix)
         if data is None:
             return self._field.default  # type: ignore[no-any-return]
-        return self._field.cells.decode(self._space, self._prefix, data)  # type: ignore[no-any-return]
+        return self._field.cells.decode(self._view, self._prefix, data)  # type: ignore[no-any-return]
 
     def set(self, value: V) -> None:
         """Replace the value; raises a CodecError if it is not of the declared type."""
         cells = self._field.cells
-        cells.write(self._space, self._prefix, cells.encode(self._prefix, value))
+        cells.write(self._view, self._prefix, cells.encode(self._prefix, value))
 
     def clear(self) -> None:
         """Go back to the default."""
-        self._field.cells.clear(self._space, self._prefix)
+        self._field.cells.clear(self._view, self._prefix)
 
 
 class Value(Field, Generic[V, D]):

@@ -6,12 +6,11 @@ import zlib
 from typing import Any, Literal, NamedTuple
 
 from phasm_fdb import codec, plain
-from phasm_fdb.deciding import Input
 from phasm_fdb.definition import Definition
 from phasm_fdb.effects import Effects, Outcome
 from phasm_fdb.errors import CodecError, DamagedHistory, ReplayError, shown
 from phasm_fdb.keys import pack_element, unpack_element
-from phasm_fdb.machine import Normal, TrackedActionCompleted
+from phasm_fdb.machine import Input, Normal, TrackedActionCompleted
 
 Kind = Literal["input", "completion", "on", "migrated"]
 

@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from phasm_fdb.database.staged import Staged, encode_count
-from phasm_fdb.deciding import Input
 from phasm_fdb.definition import Definition
 from phasm_fdb.effects import Effects, Outcome, Refusal
 from phasm_fdb.journal.entry import Entry, raw_of, weight
 from phasm_fdb.keyspace import Keyspace
+from phasm_fdb.machine import Input
 from phasm_fdb.meta import Meta, Stored
 from phasm_fdb.outbox import TransactionStamps
 

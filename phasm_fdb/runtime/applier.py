@@ -21,7 +21,7 @@ from phasm_fdb.runtime.supervisor import Supervisor
 from phasm_fdb.runtime.telemetry import Telemetry
 from phasm_fdb.runtime.transacting import Transactor
 from phasm_fdb.runtime.untracked import UntrackedQueue
-from phasm_fdb.transition import LayerContext
+from phasm_fdb.transition.context import LayerContext
 
 logger = logging.getLogger("phasm_fdb.worker")
 

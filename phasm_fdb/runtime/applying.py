@@ -23,7 +23,8 @@ from phasm_fdb.runtime.capabilities import Capabilities
 from phasm_fdb.runtime.causes import cause_of, is_ours
 from phasm_fdb.runtime.lease import Lease, fence
 from phasm_fdb.runtime.retry import Retry
-from phasm_fdb.transition import LayerContext, transition
+from phasm_fdb.transition.context import LayerContext
+from phasm_fdb.transition.layer_transaction import LayerTransaction
 
 #: How many inputs of unknown types are looked past to find some that this code knows.
 LOOK_PAST = 1_000
@@ -209,7 +210,8 @@ def _apply(
         if queued.untracked is not None:
             batch.untracked.append(Untracked(_payload(context, queued, batch)))
             return
-        applied = transition(context, base, stamps, _input(context, queued, batch), receipt, may_be_repeated=True)
+        at = LayerTransaction(context, base, stamps)
+        applied = at.apply(_input(context, queued, batch), receipt, check_receipt=True)
     except TransitionError as rejection:
         batch.rejected += 1
         if receipt is not None and not isinstance(rejection, InputRejected):

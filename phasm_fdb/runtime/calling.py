@@ -13,7 +13,7 @@ from phasm_fdb.runtime.attempt import Attempt, idempotency_key
 from phasm_fdb.runtime.handlers import Handler
 from phasm_fdb.runtime.telemetry import Telemetry
 from phasm_fdb.runtime.work import Work
-from phasm_fdb.transition import LayerContext
+from phasm_fdb.transition.context import LayerContext
 
 
 class Caller:

@@ -29,7 +29,7 @@ from phasm_fdb.runtime.telemetry import Telemetry
 from phasm_fdb.runtime.transacting import Transactor
 from phasm_fdb.runtime.version_clock import VersionClock
 from phasm_fdb.runtime.work import Work
-from phasm_fdb.transition import LayerContext
+from phasm_fdb.transition.context import LayerContext
 
 logger = logging.getLogger("phasm_fdb.worker")
 

@@ -13,7 +13,7 @@ from phasm_fdb.keyspace import Keyspace, stamp_of
 from phasm_fdb.outbox import TransactionStamps
 from phasm_fdb.records import Progress, Record
 from phasm_fdb.runtime.lease import Lease, fence
-from phasm_fdb.transition import LayerContext
+from phasm_fdb.transition.context import LayerContext
 
 BATCH = 200
 

@@ -15,7 +15,7 @@ from phasm_fdb.runtime.observer import Observer
 from phasm_fdb.runtime.sharing import plan
 from phasm_fdb.runtime.telemetry import Telemetry
 from phasm_fdb.runtime.transacting import Transactor
-from phasm_fdb.transition import LayerContext
+from phasm_fdb.transition.context import LayerContext
 
 logger = logging.getLogger("phasm_fdb.worker")
 

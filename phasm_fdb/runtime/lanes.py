@@ -16,7 +16,7 @@ from phasm_fdb.runtime.membership import Presence, Survey, hand_over
 from phasm_fdb.runtime.supervisor import Supervisor
 from phasm_fdb.runtime.takeover import take_over
 from phasm_fdb.runtime.transacting import Transactor
-from phasm_fdb.transition import LayerContext
+from phasm_fdb.transition.context import LayerContext
 
 logger = logging.getLogger("phasm_fdb.worker")
 

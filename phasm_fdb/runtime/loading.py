@@ -17,7 +17,7 @@ from phasm_fdb.records import Progress, Record, tag_of
 from phasm_fdb.runtime.lane import Lane
 from phasm_fdb.runtime.lease import Lease
 from phasm_fdb.runtime.work import Work
-from phasm_fdb.transition import LayerContext
+from phasm_fdb.transition.context import LayerContext
 
 PAGE = 500
 #: Each time a lane is read, so many actions that wait for their next attempt are looked for: they may be cancelled.

@@ -19,7 +19,7 @@ from phasm_fdb.errors import CodecError
 from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.resizing import wish
 from phasm_fdb.runtime.lease import Lease
-from phasm_fdb.transition import LayerContext
+from phasm_fdb.transition.context import LayerContext
 
 _PRESENCE: tuple[plain.Kinds, ...] = ((int,), (str,), (list,), (list,))
 

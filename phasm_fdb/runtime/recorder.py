@@ -25,7 +25,8 @@ from phasm_fdb.records import Progress, Record
 from phasm_fdb.runtime.causes import ResultLost, cause_of, is_ours, is_refusal
 from phasm_fdb.runtime.ending import Ending, Settled, Verdict
 from phasm_fdb.runtime.work import Work
-from phasm_fdb.transition import LayerContext, transition
+from phasm_fdb.transition.context import LayerContext
+from phasm_fdb.transition.layer_transaction import LayerTransaction
 
 ONE = encode_count(1)
 
@@ -133,7 +134,7 @@ class Recorder:
             input = TrackedActionCompleted(work.id, result, self.now_ms)
             if ending.too_large is not None:
                 raise ending.too_large
-            applied = transition(self.context, self.staged, self.stamps, input, None, False)
+            applied = LayerTransaction(self.context, self.staged, self.stamps).apply(input)
         except Exception as error:
             if not is_ours(error) or (is_refusal(error) and not is_kept):
                 raise

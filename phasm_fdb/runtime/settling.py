@@ -10,7 +10,7 @@ from phasm_fdb.outbox import TransactionStamps
 from phasm_fdb.runtime.ending import Ending, Settled, Verdict
 from phasm_fdb.runtime.lease import stale_among
 from phasm_fdb.runtime.recorder import Recorder
-from phasm_fdb.transition import LayerContext
+from phasm_fdb.transition.context import LayerContext
 
 
 def settle(context: LayerContext, endings: Sequence[Ending], now_ms: int, tr: Any) -> list[Settled]:

@@ -14,7 +14,7 @@ from phasm_fdb.runtime.capabilities import Capabilities
 from phasm_fdb.runtime.lease import stale_among
 from phasm_fdb.runtime.limit import Limiter, Permits
 from phasm_fdb.runtime.work import Work
-from phasm_fdb.transition import LayerContext
+from phasm_fdb.transition.context import LayerContext
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from phasm_fdb.meta import Stored
 from phasm_fdb.outbox import TransactionStamps
 from phasm_fdb.records import Progress, Record
 from phasm_fdb.runtime.lease import Lease, fence
-from phasm_fdb.transition import LayerContext, view_of
+from phasm_fdb.transition.context import LayerContext
 
 Row = tuple[bytes, Progress]
 
@@ -63,7 +63,7 @@ def _restored(context: LayerContext, tr: Any, stored: Stored) -> dict[bytes, Tra
     """What the machine's `restore` emits, by packed id."""
     definition = context.definition
     emitted = Actions(definition.machine.max_actions, definition.encode_action)
-    definition.restore(view_of(context, tr.snapshot, set(stored.large), "restore"), emitted)
+    definition.restore(context.state(tr.snapshot, stored.large, "restore"), emitted)
     return {pack_element(action.id): action for action in emitted.tracked}
 
 

@@ -14,7 +14,6 @@ from fdb.tuple import Versionstamp
 
 from phasm_fdb.actions import Actions, Tracked
 from phasm_fdb.database.staged import Staged
-from phasm_fdb.deciding import space_of
 from phasm_fdb.embedded.database import Database
 from phasm_fdb.embedded.store import Snapshot, Store
 from phasm_fdb.keys import pack_element
@@ -25,6 +24,7 @@ from phasm_fdb.outbox import TransactionStamps
 from phasm_fdb.records import Progress, Record
 from phasm_fdb.simulation.commit import SnapshotReader
 from phasm_fdb.simulation.workload import Workload
+from phasm_fdb.transition.decision import view_over
 
 SUBSPACE = ("simulated",)
 
@@ -57,8 +57,8 @@ class Inspector:
 
     def state_over(self, staged: Staged) -> Any:
         """The machine's state over a staged view."""
-        large = set(self.context.meta.peek(staged).large)
-        return self.definition.state_class(space_of(self.keyspace, staged, large, TransactionStamps()))
+        large = self.context.meta.peek(staged).large
+        return self.definition.state_class(view_over(staged, self.keyspace, large, TransactionStamps()))
 
     def check(self, at: Snapshot | None = None) -> None:
         """Check the invariants on the whole state; raises InvariantViolation."""

@@ -7,18 +7,18 @@ made by another object of the machine on the same state, it also finds what a ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from phasm_fdb.actions import Actions
 from phasm_fdb.database.staged import Staged, decode_count, encode_count
-from phasm_fdb.deciding import decide
 from phasm_fdb.embedded.mutation import put_stamp
 from phasm_fdb.errors import InvariantViolation, TransitionError
 from phasm_fdb.machine import TrackedActionCompleted
 from phasm_fdb.outbox import TransactionStamps
 from phasm_fdb.simulation.commit import Commit, SnapshotReader, StfRun
 from phasm_fdb.simulation.oracles.oracle import Oracle
+from phasm_fdb.transition.decision import decide, view_over
 
 #: The sections in which the state lies: rows, and the parts of large values.
 STATE = ("s", "b")
@@ -32,9 +32,9 @@ class Serial(Oracle):
             self._refuse_writes_without_input(commit)
             return
         base = Staged(SnapshotReader(commit.before))
-        large = set(self.inspector.context.meta.peek(base).large)
+        large: Iterable[str] = self.inspector.context.meta.peek(base).large
         for run in commit.runs:
-            self._again(base, large, run)
+            large = self._again(base, large, run)
         written = _Written(SnapshotReader(commit.before), commit.stamp)
         base.flush(written)
         self._compare(commit, written)
@@ -44,24 +44,25 @@ class Serial(Oracle):
         if any(commit.of(section) for section in STATE) and not commit.of("m"):
             raise InvariantViolation(f"serializable: {commit.by} changed the state in a commit without an input")
 
-    def _again(self, base: Staged, large: set[str], run: StfRun) -> None:
-        inspector = self.inspector
-        staged = Staged(base)
-        stamps = TransactionStamps(run.number)
+    def _again(self, base: Staged, large: Iterable[str], run: StfRun) -> Iterable[str]:
+        """Decide one run again; gives the fields that may hold large values then, of which `large` did before."""
+        view = view_over(Staged(base), self.inspector.keyspace, large, TransactionStamps(run.number))
         try:
-            reply, actions = decide(inspector.definition, inspector.keyspace, staged, large, stamps, run.input)
+            decision = decide(self.inspector.definition, view, run.input)
         except TransitionError as error:
             if type(error) is not type(run.error) or str(error) != str(run.error):
                 self._differs(run, f"refused it: {error!r}")
-            return
+            return view.large
+        reply, actions = decision.reply, decision.actions
         if run.error is not None:
             self._differs(run, f"replied {reply!r}")
         if reply != run.reply:
             self._differs(run, f"replied {reply!r}")
         if list(actions) != list(run.actions or ()) or actions.cancelled != _cancelled(run):
             self._differs(run, f"emitted {list(actions)}, and cancelled {actions.cancelled}")
-        self._require_trace(staged, run, actions)
-        staged.flush(base)
+        self._require_trace(view.staged, run, actions)
+        view.staged.flush(base)
+        return view.large
 
     def _differs(self, run: StfRun, what: str) -> None:
         first = f"refused it: {run.error!r}" if run.error is not None else f"replied {run.reply!r}"

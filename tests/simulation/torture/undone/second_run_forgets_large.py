@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from phasm_fdb.verification import Verifier
+from phasm_fdb.transition.double_run import Verifier
 
 NET = "callers"
 
@@ -14,7 +14,7 @@ _run = Verifier._run
 
 @contextmanager
 def undone() -> Iterator[None]:
-    def run(self: Verifier, reader: Any, large: set[str], stamps: Any, input: Any) -> Any:
+    def run(self: Verifier, reader: Any, large: Any, stamps: Any, input: Any) -> Any:
         return _run(self, reader, set(), stamps, input)
 
     with mock.patch.object(Verifier, "_run", run):

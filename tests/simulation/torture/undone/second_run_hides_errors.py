@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import mock
 
-from phasm_fdb import verification
+from phasm_fdb.transition import double_run
 
 NET = "callers"
 
@@ -16,7 +16,7 @@ class Never(Exception):
 @contextmanager
 def undone() -> Iterator[None]:
     with (
-        mock.patch.object(verification, "DatabaseError", Never),
-        mock.patch.object(verification, "error_code", lambda error: None),
+        mock.patch.object(double_run, "DatabaseError", Never),
+        mock.patch.object(double_run, "error_code", lambda error: None),
     ):
         yield

@@ -2,46 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from phasm_fdb.cache import Cache, CachedReader
 from phasm_fdb.database.transactional import Attempts, error_code, run
 from phasm_fdb.database.waiting import wait
 from phasm_fdb.errors import TransitionError
+from phasm_fdb.machine import Input
 from phasm_fdb.outbox import TransactionStamps
 from phasm_fdb.receipts import Applied, Receipt
-from phasm_fdb.submission import deliver
-from phasm_fdb.transition import Input, LayerContext, transition
+from phasm_fdb.transition.context import LayerContext
+from phasm_fdb.transition.layer_transaction import LayerTransaction
+from phasm_fdb.transition.submission import deliver
 
 #: Stands for the outcome of an attempt that ends in a TransitionError.
 _REJECTED = Applied()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One input as its caller asks for it.
+
+    Attributes:
+        receipt: where the outcome is recorded, the same for every attempt; None to record nothing.
+        check_receipt: the caller may have applied this input before, so the first attempt looks for its receipt.
+        delivers: the untracked actions go to the handlers of a worker, and not to the caller.
+    """
+
+    input: Input
+    receipt: Receipt | None
+    check_receipt: bool
+    delivers: bool
 
 
 class OwnTransaction:
     """One input's way to its commit.
 
     Args:
-        receipt: where the outcome is recorded, the same for every attempt.
-        may_be_repeated: the caller may have applied this input before, so the first attempt looks for its receipt.
         cache: the cached values of the layer in this database, if it has any.
-        delivers: the untracked actions go to the handlers of a worker, and not to the caller.
     """
 
-    def __init__(
-        self,
-        context: LayerContext,
-        input: Input,
-        receipt: Receipt,
-        may_be_repeated: bool,
-        cache: Cache | None,
-        delivers: bool = False,
-    ) -> None:
+    def __init__(self, context: LayerContext, request: Request, cache: Cache | None) -> None:
         self._context = context
-        self._input = input
-        self._receipt = receipt
-        self._may_be_repeated = may_be_repeated
+        self._request = request
         self._cache = cache
-        self._delivers = delivers
         self._attempts = Attempts()
         self._versionstamp: Any = None
         self._reader: CachedReader | None = None
@@ -49,7 +54,7 @@ class OwnTransaction:
         self._rejection: TransitionError | None = None
 
     def run(self, db: Any) -> Applied:
-        """Apply the input; raises what `transition` raises, and the database's final error."""
+        """Apply the input; raises what `LayerTransaction.apply` raises, and the database's final error."""
         applied = run(db, self._attempt, self._attempts)
         if self._rejection is not None:
             raise self._rejection
@@ -87,10 +92,12 @@ class OwnTransaction:
         return applied
 
     def _apply(self, tr: Any, reader: CachedReader | None) -> Applied:
+        request = self._request
         self._stamps = stamps = TransactionStamps()
-        repeated = self._may_be_repeated or self._attempts.maybe_committed
-        applied = transition(self._context, tr, stamps, self._input, self._receipt, repeated, reader)
-        if self._delivers:
-            applied = deliver(self._context, tr, stamps, applied, self._input.at)
+        check_receipt = request.check_receipt or self._attempts.maybe_committed
+        at = LayerTransaction(self._context, tr, stamps, reader)
+        applied = at.apply(request.input, request.receipt, check_receipt)
+        if request.delivers:
+            applied = deliver(LayerTransaction(self._context, tr, stamps), applied, request.input.at)
         self._versionstamp = tr.get_versionstamp() if stamps.used_by_machine and not applied.repeated else None
         return applied

@@ -19,18 +19,19 @@ from phasm_fdb.database.watching import changed
 from phasm_fdb.inbox import UNTRACKED, Queued
 from phasm_fdb.keys import pack_element
 from phasm_fdb.machine import Normal
-from phasm_fdb.outbox import TransactionStamps, lane_of
+from phasm_fdb.outbox import lane_of
 from phasm_fdb.receipts import Applied
-from phasm_fdb.transition import LayerContext
+from phasm_fdb.transition.context import LayerContext
+from phasm_fdb.transition.layer_transaction import LayerTransaction
 
 #: How often to look for an outcome although no watch has fired: watches may be lost.
 POLL_SECONDS = 1.0
 
 
-def submit(context: LayerContext, tr: Any, stamps: TransactionStamps, input: Normal[Any], ordering_key: Any) -> None:
+def submit(at: LayerTransaction, input: Normal[Any], ordering_key: Any) -> None:
     """Queue an input that has its time and request id, unless that id was submitted or applied before."""
-    staged = Staged(tr)
-    lanes = context.meta.load(staged).lanes
+    context, staged = at.context, at.staged
+    lanes = at.load_meta().lanes
     receipt = context.receipts.key(input.request_id)
     if staged.read(receipt) is not None:
         return
@@ -39,28 +40,27 @@ def submit(context: LayerContext, tr: Any, stamps: TransactionStamps, input: Nor
     lane = lane_of(packed_request if packed_key is None else packed_key, lanes)
     assert input.at is not None
     raw = context.definition.inputs.to_raw(input.payload)
-    context.inbox.put(staged, stamps, lane, Queued(b"", raw, input.at, packed_request, packed_key))
+    context.inbox.put(staged, at.stamps, lane, Queued(b"", raw, input.at, packed_request, packed_key))
     context.receipts.mark_queued(staged, receipt)
-    staged.flush(tr)
+    at.flush()
 
 
-def deliver(context: LayerContext, tr: Any, stamps: TransactionStamps, applied: Applied, at: int | None) -> Applied:
+def deliver(at: LayerTransaction, applied: Applied, now_ms: int | None) -> Applied:
     """Queue the untracked actions of an input for the handlers of a worker, in the transaction that emits them.
 
     Args:
-        at: when the input came, in milliseconds since the epoch.
+        now_ms: when the input came, in milliseconds since the epoch.
 
     Returns:
         The outcome without them.
     """
     if applied.untracked and not applied.repeated:
-        staged = Staged(tr)
-        lanes = context.meta.load(staged).lanes
+        lanes = at.load_meta().lanes
         for one in applied.untracked:
-            raw = {UNTRACKED: context.definition.untracked.to_raw(one.action)}
+            raw = {UNTRACKED: at.context.definition.untracked.to_raw(one.action)}
             lane = lane_of(msgpack.packb(raw), lanes)
-            context.inbox.put(staged, stamps, lane, Queued(b"", raw, at or 0, None, None))
-        staged.flush(tr)
+            at.context.inbox.put(at.staged, at.stamps, lane, Queued(b"", raw, now_ms or 0, None, None))
+        at.flush()
     return replace(applied, untracked=())
 
 

@@ -7,19 +7,20 @@ It catches what cannot be seen in one run: clocks, chance, the order of a set, a
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import error_code
-from phasm_fdb.deciding import Input, decide
 from phasm_fdb.definition import Definition
 from phasm_fdb.describing import differences
-from phasm_fdb.effects import Effects, Outcome, Refusal, effects_of
+from phasm_fdb.effects import Effects, Outcome, Refusal
 from phasm_fdb.errors import DatabaseError, NondeterminismError, TransitionError
 from phasm_fdb.keys import pack_element
 from phasm_fdb.keyspace import Keyspace
-from phasm_fdb.machine import TrackedActionCompleted
+from phasm_fdb.machine import Input, TrackedActionCompleted
 from phasm_fdb.outbox import TransactionStamps
+from phasm_fdb.transition.decision import decide, view_over
 
 _PERSON = b"phasm verify"
 
@@ -42,12 +43,12 @@ class Verifier:
         digest = hashlib.blake2b(pack_element(id), digest_size=8, person=_PERSON).digest()
         return int.from_bytes(digest, "big") < self._threshold
 
-    def verify(self, reader: Any, large: set[str], number: int, input: Input, first: Outcome) -> None:
+    def verify(self, reader: Any, large: Iterable[str], number: int, input: Input, first: Outcome) -> None:
         """Decide an input again.
 
         Args:
             reader: what the first run read through, and has not written to.
-            large: the fields that may have held large values before; taken over.
+            large: the fields that may have held large values before.
             number: the first one that `new_id` gave out then.
             first: the outcome of the first run.
 
@@ -67,13 +68,13 @@ class Verifier:
         if second != first:
             raise NondeterminismError(self._message(input, first, second))
 
-    def _run(self, reader: Any, large: set[str], stamps: TransactionStamps, input: Input) -> Outcome:
-        staged = Staged(reader)
+    def _run(self, reader: Any, large: Iterable[str], stamps: TransactionStamps, input: Input) -> Outcome:
+        view = view_over(Staged(reader), self._keyspace, large, stamps)
         try:
-            reply, actions = decide(self._definition, self._keyspace, staged, large, stamps, input)
+            decision = decide(self._definition, view, input)
         except TransitionError as rejection:
             return Refusal.of(rejection)
-        return effects_of(self._definition, self._keyspace, staged, reply, actions)
+        return decision.effects(self._definition, self._keyspace)
 
     def _message(self, input: Input, first: Outcome, second: Outcome) -> str:
         whole = (first.reply, first.actions, first.writes) if isinstance(first, Effects) else first.summary()
