@@ -10,8 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from layers.dentist_booking.scenarios import SCENARIOS  # noqa: E402
-from phasm_fdb.simulation.command import main  # noqa: E402
+from phasm_fdb.cli.commands.simulate import Program, main  # noqa: E402
 
 if __name__ == "__main__":
-    program = f"python {sys.argv[0]}"
-    sys.exit(main(sys.argv[1:], program, "mixed", SCENARIOS))
+    sys.exit(main(sys.argv[1:], Program(f"python {sys.argv[0]}", "mixed", SCENARIOS)))

@@ -9,23 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from phasm_fdb.naming import import_named
+from phasm_fdb.naming import Kind, NameNotFound
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class NotThere(Exception):
-    """There is no such module."""
-
-
-def named(name: str) -> object:
-    return import_named(name, "APP", "my_app:app", NotThere)
+APP = Kind("app", "my_app:app", lambda value: isinstance(value, dict))
 
 
 @pytest.mark.parametrize("name", ["json", "json:", ":app", ""])
 def test_a_name_has_two_parts(name: str) -> None:
-    with pytest.raises(NotThere, match=f"'{name}' is not MODULE:APP, such as my_app:app"):
-        named(name)
+    with pytest.raises(NameNotFound, match=f"'{name}' is not MODULE:APP, such as my_app:app"):
+        APP.load(name)
 
 
 @pytest.mark.parametrize(
@@ -42,8 +37,8 @@ def test_a_module_that_cannot_be_imported_says_why(
     (tmp_path / "broken_module.py").write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    with pytest.raises(NotThere, match=says):
-        named("broken_module:app")
+    with pytest.raises(NameNotFound, match=says):
+        APP.load("broken_module:app")
 
 
 def test_the_current_folder_comes_last(tmp_path: Path) -> None:

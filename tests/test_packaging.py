@@ -32,7 +32,7 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "phasm_fdb/py.typed" in names
     assert "phasm_fdb/layer.py" in names
-    assert "phasm_fdb/templates/machine.py.txt" in names
+    assert "phasm_fdb/cli/templates/machine.py.txt" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"phasm_fdb"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

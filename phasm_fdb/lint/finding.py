@@ -6,11 +6,12 @@ import ast
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from phasm_fdb.errors import PhasmError
 from phasm_fdb.lint.rules import RULES
 
 
-class LintError(ValueError):
-    """There is nothing to look at: no such module or machine, or code without its text. The message is one line."""
+class LintError(PhasmError, ValueError):
+    """There is nothing to look at: code without its text. The message is one line."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

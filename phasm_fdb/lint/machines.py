@@ -1,52 +1,43 @@
-"""Finding the machines that `MODULE` or `MODULE:MACHINE` names."""
+"""Loading the machines that `MODULE` or `MODULE:MACHINE` names."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from phasm_fdb.layer import Layer
-from phasm_fdb.lint.finding import LintError
 from phasm_fdb.machine import StateMachine
-from phasm_fdb.naming import import_module
+from phasm_fdb.naming import Kind, NameNotFound, import_module
+
+
+def _is_machine_class(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, StateMachine) and value is not StateMachine
+
+
+def _has_machine(value: Any) -> bool:
+    return isinstance(value, Layer | StateMachine) or _is_machine_class(value)
+
+
+MACHINE = Kind("machine", "my_app.wallet:Wallet", _is_machine_class, _has_machine)
 
 
 def load_machines(name: str) -> list[StateMachine | type[StateMachine]]:
-    """The machines of a module, or the one that is named: a class, a machine, or a layer.
+    """Load the machines of a module, or the one that is named: a class, a machine, or a layer.
 
     Args:
         name: `MODULE` for every machine class that the module defines or, as a package, gives out; or
             `MODULE:MACHINE`. The module may lie in the current folder.
 
     Raises:
-        LintError: the module cannot be imported, or has no such machine.
+        NameNotFound: the module cannot be imported, or has no such machine.
     """
-    module_name, colon, attribute = name.partition(":")
-    if not module_name or (colon and not attribute):
-        raise LintError(f"{name!r} is not MODULE or MODULE:MACHINE, such as my_app.wallet:Wallet")
-    module = import_module(module_name, LintError)
-    machines = [one for one in vars(module).values() if _is_machine_class(one)]
-    if attribute:
-        return [_machine(module_name, attribute, getattr(module, attribute, None), machines)]
+    if ":" in name:
+        _, found = MACHINE.load(name)
+        machine = found.machine if isinstance(found, Layer) else found
+        return [_made(machine) if isinstance(machine, type) else machine]
+    machines = [one for one in vars(import_module(name)).values() if _is_machine_class(one)]
     if not machines:
-        raise LintError(f"{module_name} has no machine: a class that derives from phasm_fdb.StateMachine")
+        raise NameNotFound(f"{name} has no machine: a class that derives from phasm_fdb.StateMachine")
     return [_made(cls) for cls in dict.fromkeys(machines)]
-
-
-def _machine(
-    module: str, name: str, found: Any, machines: list[type[StateMachine]]
-) -> StateMachine | type[StateMachine]:
-    if isinstance(found, Layer):
-        return found.machine
-    if isinstance(found, StateMachine):
-        return found
-    if _is_machine_class(found):
-        return _made(found)
-    has = f"it has {', '.join(cls.__name__ for cls in machines)}" if machines else "it has none"
-    raise LintError(f"{module} has no machine {name!r}; {has}")
-
-
-def _is_machine_class(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, StateMachine) and value is not StateMachine
 
 
 def _made(cls: type[StateMachine]) -> StateMachine | type[StateMachine]:

@@ -1,35 +1,34 @@
-"""Finding a workload by its name, `MODULE:WORKLOAD`."""
+"""Loading a workload by its name, `MODULE:WORKLOAD`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from phasm_fdb.naming import import_named
+from phasm_fdb.naming import Kind
 from phasm_fdb.simulation.workload import Workload
 
 
-class WorkloadNotFound(ValueError):
-    """There is no such workload; the message, one line, says what is missing."""
+def _is_workload(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, Workload) and value is not Workload
+
+
+def _makes_a_workload(value: Any) -> bool:
+    """Whether it is a workload's class, or a function, which may return one."""
+    return _is_workload(value) or (callable(value) and not isinstance(value, type))
+
+
+WORKLOAD = Kind("workload", "my_app.workload:MyWorkload", _is_workload, _makes_a_workload)
 
 
 def load_workload(name: str) -> Callable[[], Workload]:
-    """The class, or function, that makes the workload.
+    """Load the class, or function, that makes the workload.
 
     Args:
         name: `MODULE:WORKLOAD`; the module may lie in the current folder.
 
     Raises:
-        WorkloadNotFound: the name is not of that form, the module cannot be imported, or it has no such workload.
+        NameNotFound: there is none.
     """
-    module, attribute = import_named(name, "WORKLOAD", "my_app.workload:MyWorkload", WorkloadNotFound)
-    found: Any = getattr(module, attribute, None)
-    if not callable(found) or (isinstance(found, type) and not issubclass(found, Workload)):
-        workloads = [
-            name
-            for name, value in vars(module).items()
-            if isinstance(value, type) and issubclass(value, Workload) and value is not Workload
-        ]
-        has = f"it has {', '.join(workloads)}" if workloads else "it has none"
-        raise WorkloadNotFound(f"{module.__name__} has no workload {attribute!r}; {has}")
+    _, found = WORKLOAD.load(name)
     return found  # type: ignore[no-any-return]

@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from phasm_fdb.errors import PhasmError
 from phasm_fdb.simulation.choices import Choice, from_text, to_text
 from phasm_fdb.simulation.loading import load_workload
 from phasm_fdb.simulation.planned import check_choice, settings_of
@@ -25,7 +26,7 @@ from phasm_fdb.simulation.settings import Settings
 _NAME = re.compile(r"[\w.]+:[\w.<>]+")
 
 
-class NotAProgram(ValueError):
+class NotAProgram(PhasmError, ValueError):
     """A file does not hold a saved run; the message, one line, says why."""
 
 
@@ -90,7 +91,7 @@ class SavedRun:
                 imported: a file may come from anybody, and importing a module runs it.
 
         Raises:
-            WorkloadNotFound: there is none of that name.
+            NameNotFound: there is none of that name.
         """
         made = load_workload(workload) if isinstance(workload, str) else workload
         return play(made, self.settings, self.choices, keep_events=keep_events)
@@ -118,7 +119,7 @@ def replay(text: str, workload: Made | str) -> Result:
         workload: to play it with: its class, or its name, `MODULE:WORKLOAD`.
 
     Raises:
-        NotAProgram, WorkloadNotFound: it cannot be played.
+        NotAProgram, NameNotFound: it cannot be played.
     """
     return SavedRun.from_text(text).play(workload)
 

@@ -10,8 +10,9 @@ import pytest
 
 import phasm_fdb
 from phasm_fdb import Layer
+from phasm_fdb.cli.loading import load_app
+from phasm_fdb.naming import NameNotFound
 from phasm_fdb.runtime import App, Handlers
-from phasm_fdb.runtime.app import AppNotFound, load_app
 from tests.runtime.machines import Jobs, Order
 from tests.runtime.test_worker import Other
 
@@ -36,7 +37,7 @@ def test_a_layer_goes_with_the_only_handlers_of_its_module(module: ModuleType) -
     app = load_app("some_app:layer")
     assert (app.layer, app.handlers) == (module.layer, module.handlers)
     module.more = Handlers()  # type: ignore[attr-defined]
-    with pytest.raises(AppNotFound, match="some_app has 2 Handlers, and one is needed"):
+    with pytest.raises(NameNotFound, match="some_app has 2 Handlers, and one is needed"):
         load_app("some_app:layer")
 
 
@@ -49,7 +50,7 @@ def test_a_layer_goes_with_the_only_handlers_of_its_module(module: ModuleType) -
     ],
 )
 def test_what_is_no_app_is_named(module: ModuleType, name: str, message: str) -> None:
-    with pytest.raises(AppNotFound, match=message):
+    with pytest.raises(NameNotFound, match=message):
         load_app(name)
 
 

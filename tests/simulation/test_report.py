@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import html
 import json
-import random
 import re
 import xml.etree.ElementTree as ET
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from phasm_fdb.simulation import Result, simulate
-from phasm_fdb.simulation.command import main
 from phasm_fdb.simulation.coverage import NOTHING, Coverage
 from phasm_fdb.simulation.diagram import MOST_EVENTS, TIMES, Diagram
 from phasm_fdb.simulation.report import report
@@ -170,52 +167,3 @@ def test_every_fault_is_counted_in_some_pair(run: Result) -> None:
     coverage.add(run.events)
     happened = {str(event.details["fault"]) for event in run.events if event.kind == "fault"}
     assert set(coverage.kinds) == happened
-
-
-# ------------------------------------------------------------------------------------------ command line
-
-
-def test_the_command_writes_a_report_of_what_failed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    arguments = ["tests.simulation.machines:BreaksWorkload", "--ops", "60", "--seeds", "2", "--report", "out.html"]
-    assert main(arguments, "phasm simulate") == 1
-    assert "shrunk to 1 choices" in capsys.readouterr().out
-    assert "<dt>all seeds</dt><dd>2</dd>" in Path("out.html").read_text()
-    (program,) = Path(".phasm").glob("*.phasm")
-    assert main([arguments[0], "--replay", str(program), "--report", "again.html"], "phasm simulate") == 1
-    assert "!! violated: a bug" in capsys.readouterr().out
-    assert "An invariant is violated" in Path("again.html").read_text()
-
-
-def test_the_command_writes_a_report_of_what_held(tmp_path: Path) -> None:
-    path = tmp_path / "out.html"
-    assert (
-        main(["layers.counter.workload:CounterWorkload", "--ops", "20", "--report", str(path)], "phasm simulate") == 0
-    )
-    assert "Everything held" in path.read_text()
-
-
-def test_what_depends_on_more_than_the_seed_is_said_even_where_every_run_holds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def next_input(self: object, rng: random.Random, view: object) -> machines.Buy:
-        return machines.Buy(1)
-
-    # In this process, and not in the one that repeats the seed.
-    monkeypatch.setattr(machines.ShopWorkload, "next_input", next_input)
-    path = tmp_path / "out.html"
-    arguments = ["tests.simulation.machines:ShopWorkload", "--ops", "20", "--report", str(path)]
-    assert main(arguments, "phasm simulate") == 1
-    assert "violated: repeatable: seed 0 gave the digest" in capsys.readouterr().out
-    assert path.exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [([], "name a workload"), (["--replay", "none.phasm"], "cannot read none.phasm")],
-)
-def test_wrong_usage(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(arguments, "phasm simulate") == 2
-    assert says in capsys.readouterr().err

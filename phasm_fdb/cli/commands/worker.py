@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from phasm_fdb.command_line import one_line_errors, opened
-from phasm_fdb.runtime.app import load_app
+from phasm_fdb.cli.invocation import one_line_errors, opened
+from phasm_fdb.cli.loading import load_app
 from phasm_fdb.runtime.worker import Worker
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -40,7 +40,7 @@ def command(
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     given = {"concurrency": concurrency, "lease_seconds": lease_seconds}
     options = {key: value for key, value in given.items() if value is not None}
-    with one_line_errors("worker"):
+    with one_line_errors("phasm worker"):
         loaded = load_app(app)
         with opened(database) as db:
             asyncio.run(_run(loaded.worker(db, name, **options)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 import pytest
 
 from layers.dentist_booking.scenarios import SCENARIOS
+from phasm_fdb.cli.commands.simulate import Program, main
 from phasm_fdb.simulation import Scenario
-from phasm_fdb.simulation.command import main
+from tests.simulation import machines
 
+PHASM = Program("phasm simulate")
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPT = ROOT / "scripts" / "simulate.py"
 
@@ -101,12 +104,12 @@ def test_a_bounded_time() -> None:
         (["layers.counter.workload:Wrong"], "layers.counter.workload has no workload 'Wrong'; it has CounterWorkload"),
         (["layers.counter.machine:Counter"], "layers.counter.machine has no workload 'Counter'; it has none"),
         (["layers.counter.workload"], "'layers.counter.workload' is not MODULE:WORKLOAD"),
-        (["--seeds", "0"], "argument --seeds: '0' is not a positive whole number"),
-        (["--ops", "-5"], "argument --ops: '-5' is not a positive whole number"),
-        (["--ops", "many"], "argument --ops: 'many' is not a positive whole number"),
-        (["--seed", "x"], "argument --seed: invalid int value: 'x'"),
-        (["--time", "nan"], "argument --time: 'nan' is not a positive number of seconds"),
-        (["--colour"], "unrecognized arguments: --colour"),
+        (["--seeds", "0"], "error: Invalid value for '--seeds': "),
+        (["--ops", "-5"], "error: Invalid value for '--ops': "),
+        (["--ops", "many"], "error: Invalid value for '--ops': "),
+        (["--seed", "x"], "error: Invalid value for '--seed': "),
+        (["--time", "nan"], "Invalid value for '--time': 'nan' is not a positive number of seconds"),
+        (["--colour"], "No such option: --colour"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_status_2(arguments: list[str], message: str) -> None:
@@ -131,12 +134,56 @@ def test_a_scenario_has_settings_of_its_own_and_the_command_line_comes_first(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     busy = {"busy": Scenario("tests.simulation.machines:OversellsWorkload", ops=200, workers=2, faults="none")}
-    assert main(["busy", "--no-shrink"], "phasm simulate", scenarios=busy) == 1
+    assert main(["busy", "--no-shrink"], Program("phasm simulate", scenarios=busy)) == 1
     printed = capsys.readouterr().out
     assert "see it again: phasm simulate busy --seed 0\n" in printed
     assert "fault " not in printed
     arguments = ["busy", "--ops", "100", "--faults", "1020=0.5,call slow=0.1", "--no-shrink"]
-    main(arguments, "phasm simulate", scenarios=busy)
+    main(arguments, Program("phasm simulate", scenarios=busy))
     printed = capsys.readouterr().out
     assert "see it again: phasm simulate busy --ops 100 --faults '1020=0.5,call slow=0.1' --seed 0\n" in printed
     assert "fault 1020 " in printed
+
+
+def test_the_command_writes_a_report_of_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["tests.simulation.machines:BreaksWorkload", "--ops", "60", "--seeds", "2", "--report", "out.html"]
+    assert main(arguments, PHASM) == 1
+    assert "shrunk to 1 choices" in capsys.readouterr().out
+    assert "<dt>all seeds</dt><dd>2</dd>" in Path("out.html").read_text()
+    (program,) = Path(".phasm").glob("*.phasm")
+    assert main([arguments[0], "--replay", str(program), "--report", "again.html"], PHASM) == 1
+    assert "!! violated: a bug" in capsys.readouterr().out
+    assert "An invariant is violated" in Path("again.html").read_text()
+
+
+def test_the_command_writes_a_report_of_what_held(tmp_path: Path) -> None:
+    path = tmp_path / "out.html"
+    assert main(["layers.counter.workload:CounterWorkload", "--ops", "20", "--report", str(path)], PHASM) == 0
+    assert "Everything held" in path.read_text()
+
+
+def test_what_depends_on_more_than_the_seed_is_said_even_where_every_run_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def next_input(self: object, rng: random.Random, view: object) -> machines.Buy:
+        return machines.Buy(1)
+
+    # In this process, and not in the one that repeats the seed.
+    monkeypatch.setattr(machines.ShopWorkload, "next_input", next_input)
+    path = tmp_path / "out.html"
+    arguments = ["tests.simulation.machines:ShopWorkload", "--ops", "20", "--report", str(path)]
+    assert main(arguments, PHASM) == 1
+    assert "violated: repeatable: seed 0 gave the digest" in capsys.readouterr().out
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [([], "name a workload"), (["--replay", "none.phasm"], "cannot read none.phasm")],
+)
+def test_wrong_usage(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments, PHASM) == 2
+    assert says in capsys.readouterr().err

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from phasm_fdb.lint import Finding, LintError, check_machine, load_machines
+from phasm_fdb.cli.invocation import one_line_errors
+from phasm_fdb.lint import Finding, check_machine, load_machines
 
-CLEAN, FOUND, USAGE = 0, 1, 2
+CLEAN, FOUND = 0, 1
 
 
 def register(app: typer.Typer) -> None:
@@ -27,11 +27,8 @@ def lint(
     Exit status: 0 nothing found, 1 something found, 2 there is no such machine. A comment on the line,
     `# phasm: allow RULE`, says that a finding is meant.
     """
-    try:
+    with one_line_errors("phasm lint"):
         findings = sorted({finding for target in targets for finding in _findings(target)})
-    except LintError as error:
-        print(f"phasm lint: error: {error}", file=sys.stderr)
-        raise typer.Exit(USAGE) from None
     for finding in findings:
         print(finding)
     print(f"{len(findings)} found" if findings else "nothing found")

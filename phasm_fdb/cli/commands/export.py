@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from phasm_fdb.command_line import load_layer, one_line_errors, opened
+from phasm_fdb.cli.invocation import one_line_errors, opened
+from phasm_fdb.cli.loading import load_layer
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +26,7 @@ def command(
     ] = None,
 ) -> None:
     """Write the journal, and the states that it lies between, to a file for `phasm replay --file`."""
-    with one_line_errors("export"):
+    with one_line_errors("phasm export"):
         found = load_layer(layer)
         with opened(database) as db:
             found.export(db, file, since)

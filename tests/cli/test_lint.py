@@ -56,7 +56,7 @@ def test_findings_exit_with_1_and_name_file_and_line(tmp_path: Path) -> None:
         (["no_such_module"], "cannot import no_such_module"),
         (["layers.counter:Cuonter"], "has no machine 'Cuonter'; it has Counter"),
         (["json"], "json has no machine"),
-        (["layers.counter:"], "is not MODULE or MODULE:MACHINE"),
+        (["layers.counter:"], "'layers.counter:' is not MODULE:MACHINE"),
     ],
 )
 def test_what_cannot_be_read_exits_with_2_in_one_line(arguments: list[str], says: str) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from phasm_fdb.command_line import load_layer, one_line_errors, opened
+from phasm_fdb.cli.invocation import one_line_errors, opened
+from phasm_fdb.cli.loading import load_layer
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +25,7 @@ def command(
     show: Annotated[bool, typer.Option("--list", help="show the snapshots in the database, and take none")] = False,
 ) -> None:
     """Copy the state at one version to where `phasm replay --from` can begin, and print the version, which names it."""
-    with one_line_errors("snapshot"):
+    with one_line_errors("phasm snapshot"):
         found = load_layer(layer)
         with opened(database) as db:
             if not show:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 import phasm_fdb
 from phasm_fdb import Layer, TransitionError
-from phasm_fdb.commands import export, replay, snapshot
+from phasm_fdb.cli.commands import export, replay, snapshot
 from tests.machines import Deposit, Pay, Wallet
 
 APP = """
@@ -142,8 +142,8 @@ def test_a_damaged_file_is_different_and_says_so(phasm: Phasm, url: str, db: Any
         (["replayed_app:layer", "--file", "f", "--database", "URL"], "give --database URL"),
         (["replayed_app", "--file", "f"], "'replayed_app' is not MODULE:APP"),
         (["nowhere:layer", "--file", "f"], "cannot import nowhere: ModuleNotFoundError: No module named 'nowhere'"),
-        (["replayed_app:x", "--file", "f"], "no layer 'x'; it has layer, changed, failing, elsewhere"),
-        (["phasm_fdb:Layer", "--file", "f"], "phasm_fdb has no layer 'Layer'; it has none"),
+        (["replayed_app:x", "--file", "f"], "no App or Layer 'x'; it has layer, app, changed, failing, elsewhere"),
+        (["phasm_fdb:Layer", "--file", "f"], "phasm_fdb has no App or Layer 'Layer'; it has none"),
         (["replayed_app:layer", "--file", "f"], "f cannot be read: No such file or directory"),
         (["replayed_app:layer", "--file", "replayed_app.py"], "replayed_app.py is not a snapshot or an exported"),
         (["replayed_app:layer", "--database", "URL", "--from", "7"], "there is no snapshot: layer.snapshot(db) takes"),

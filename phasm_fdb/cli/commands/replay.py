@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from phasm_fdb.command_line import DIFFERENT, SAME, USAGE, load_layer, one_line_errors, opened
+from phasm_fdb.cli.invocation import DIFFERENT, SAME, USAGE, one_line_errors, opened
+from phasm_fdb.cli.loading import load_layer
 from phasm_fdb.journal.history import history_of
 from phasm_fdb.replay import Report, replay
 
@@ -37,7 +38,7 @@ def command(
     if bool(database) == (file is not None) or (file is not None and since is not None):
         typer.echo("phasm replay: error: give --database URL (with or without --from), or --file FILE", err=True)
         raise typer.Exit(USAGE)
-    with one_line_errors("replay"):
+    with one_line_errors("phasm replay"):
         old = load_layer(layer)
         other = None if new is None else load_layer(new)
         if file is not None:

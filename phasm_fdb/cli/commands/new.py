@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from phasm_fdb.command_line import one_line_errors
+from phasm_fdb.cli.invocation import one_line_errors
 from phasm_fdb.errors import PhasmError
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -35,7 +35,7 @@ def command(
 
     Exit status: 0 made, 2 the name is no good, or something of that name is there.
     """
-    with one_line_errors("new"):
+    with one_line_errors("phasm new"):
         folder = make(name, Path.cwd())
     typer.echo(f"made {folder.name}/; try it: python -m pytest {folder.name}")
 
@@ -58,7 +58,7 @@ def make(name: str, where: Path) -> Path:
         folder.mkdir()
     except OSError as error:
         raise CannotMake(f"{folder} cannot be made: {error.strerror}") from error
-    for template in resources.files("phasm_fdb").joinpath("templates").iterdir():
+    for template in resources.files("phasm_fdb.cli").joinpath("templates").iterdir():
         text = Template(template.read_text("utf-8")).substitute(values)
         (folder / template.name.removesuffix(SUFFIX)).write_text(text, "utf-8")
     return folder
