@@ -83,11 +83,16 @@ class SqliteStore:
         self._writer = GroupWriter(
             self._connections, rows, now=self._now, committed=self.watches.committed, sleep=sleep
         )
+        self._looked_at = self._now()
+        """When snapshots looked for the log last. Each looks for the file, which costs a microsecond."""
         self._commits = CommitQueue(self._writer.write, always_waits=synchronous == "full")
 
     def snapshot(self, version: int | None = None, /) -> SqliteSnapshot:
         self._connections.require_file()
         now = self._now()
+        if not 0 <= now - self._looked_at < VERSIONS_PER_SECOND:  # below 0 if the clock was set back
+            self._connections.require_log()
+            self._looked_at = now
         if version is None:
             return self._snapshot(None, now)
         newest, oldest, successor = self._reader.execute(_PLACE, (now - WINDOW_VERSIONS, version))[0]

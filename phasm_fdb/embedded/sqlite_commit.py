@@ -82,9 +82,10 @@ class GroupWriter:
         self._horizon = Horizon()
         self.refused_at = 0
         """The newest version in the file when a whole group was refused last."""
-        self._is_first = True
-        """Whether the next commit is the first one of this process, which may begin a log."""
-        self._pages_logged = connections.log_bytes() // PAGE_SIZE
+        self._companions = connections.companions
+        self._marked = -1
+        """The generation of the log that this process has marked: its first commit may have begun it."""
+        self._pages_logged = self._companions.log_bytes() // PAGE_SIZE
         """About how many pages the log has: what this process found, and what it has added."""
 
     def write(self, group: Sequence[QueuedCommit], may_wait: bool) -> Afterwards:
@@ -112,7 +113,7 @@ class GroupWriter:
             return
         try:
             self._begin(connection, may_wait)
-            self._is_first |= self._connections.require_log()
+            self._companions.require_whole()
             touched.append(self._write_transaction(connection, group))
             if may_wait and self._pages_logged > CHECKPOINT_PAGES:
                 self._checkpoint(connection)
@@ -172,11 +173,13 @@ class GroupWriter:
         if not 0 <= now - self._tidied_at < TIDY_VERSIONS:  # below 0 if the clock was set back
             self._tidied_at = now
             recent.forget(sqlite_history.forget(connection, self._horizon.at(now, latest)))
-        if self._is_first and self._rows.format > 1:
+        generation = self._companions.generation
+        if self._marked != generation and self._rows.format > 1:
             raise_mark(connection)
         self._commit(connection, passed)
+        self._companions.wrote()
         self._recent = recent
-        self._is_first = False
+        self._marked = generation
         self._pages_logged += batch.pages()
         for order, entry in enumerate(passed):
             entry.outcome = Committed(version, order)
@@ -206,10 +209,11 @@ class GroupWriter:
                 self._begin(connection, may_wait=True)
                 other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 connection.execute("ROLLBACK")
-                if self._connections.log_bytes() > LONG_LOG_BYTES:
+                if self._companions.log_bytes() > LONG_LOG_BYTES:
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 self._mark(connection)
         finally:
+            self._companions.wrote()
             self._connections.give(other)
 
     def _mark(self, connection: sqlite3.Connection) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import sqlite3
 import threading
 import time
@@ -17,9 +16,10 @@ import weakref
 from pathlib import Path
 from typing import Literal
 
-from phasm_fdb.embedded.sqlite_errors import missing_file, missing_log, read_error
+from phasm_fdb.embedded.sqlite_companions import Companions, identity
+from phasm_fdb.embedded.sqlite_errors import missing_file, read_error
 from phasm_fdb.embedded.sqlite_fork import PAUSE_SECONDS, Identity, forks
-from phasm_fdb.embedded.sqlite_format import OPEN_SECONDS, companions
+from phasm_fdb.embedded.sqlite_format import OPEN_SECONDS
 from phasm_fdb.errors import DatabaseError
 
 Synchronous = Literal["full", "normal"]
@@ -44,6 +44,7 @@ class Connections:
 
     Attributes:
         identity: of the file when it was opened.
+        companions: the log and its index beside it.
     """
 
     def __init__(self, path: Path, synchronous: Synchronous) -> None:
@@ -59,12 +60,10 @@ class Connections:
         self._suspended = False
         """Whether a fork is under way, so that none is made; set with `_making` held."""
         self._unusable = ""
-        self.identity = _identity(path)
-        self._companions = companions(path)
-        self._companion_identities: list[Identity | None] | None = None
-        """Of the log and its index, since the first commit; None before."""
+        self.identity = identity(path)
+        self.companions = Companions(path)
         # Whoever forgets to close the database should not be told by a ResourceWarning of each connection.
-        self._finalizer = weakref.finalize(self, _close_all, self._idle, self._all)
+        self._finalizer = weakref.finalize(self, _close_all, self._idle, self._all, self.companions)
         forks.add(self)
 
     def take(self) -> sqlite3.Connection:
@@ -98,11 +97,13 @@ class Connections:
     def give(self, connection: sqlite3.Connection) -> None:
         """Take back a connection; one in which a transaction is still open, or came too late, is closed."""
         if connection.in_transaction or self._unusable:
-            _close_all([connection], self._all)
+            _close_all([connection], self._all, self.companions)
         else:
+            if not self.companions.are_noted:
+                self.companions.note()
             self._idle.append(connection)
             if self._unusable:  # closed in between
-                _close_all(self._idle, self._all)
+                _close_all(self._idle, self._all, self.companions)
 
     @property
     def usable(self) -> bool:
@@ -127,37 +128,31 @@ class Connections:
         Raises:
             FDBError: 1511.
         """
-        if _identity(self.path) != self.identity:
+        if identity(self.path) != self.identity:
             raise missing_file(self.path)
 
-    def require_log(self) -> bool:
-        """Make sure that log and index are those of the first commit; the caller has a write transaction open.
-
-        Whoever opens the file after they were deleted would make others, and neither side would see the other's
-        commits. Returns whether this is the first commit.
+    def require_log(self) -> None:
+        """Make sure that log and index are those that this process has open.
 
         Raises:
             FDBError: 1511.
         """
-        found = [_identity(companion) for companion in self._companions]
-        if self._companion_identities is None:
-            self._companion_identities = found
-            return True
-        if self._companion_identities != found:
-            raise missing_log(self.path)
-        return False
-
-    def log_bytes(self) -> int:
-        """The length of the write-ahead log."""
+        connection = self.take()
         try:
-            return self._companions[0].stat().st_size
-        except FileNotFoundError:
-            return 0
+            self.companions.require_same()
+        finally:
+            self.give(connection)
 
     def close(self) -> None:
-        """Close what is idle now, and the rest when it is given back."""
+        """Close what is idle now, and the rest when it is given back.
+
+        Raises:
+            FDBError: 1511, commits have been lost with the log, and nobody has been told yet.
+        """
         self._unusable = f"the database {self.path} is closed"
         self._finalizer()
+        if self.companions.untold is not None:
+            raise self.companions.untold
 
     def suspend(self, deadline: float) -> None:
         """Close all connections before a fork; see `sqlite_fork.Pool`."""
@@ -174,7 +169,7 @@ class Connections:
                 self._idle += taken
                 return
             time.sleep(PAUSE_SECONDS)
-        _close_all(taken, self._all)
+        _close_all(taken, self._all, self.companions)
 
     def resume(self) -> None:
         """Make connections again after a fork."""
@@ -193,7 +188,7 @@ class Connections:
 
     def _make(self) -> sqlite3.Connection:
         if not len(self._all):
-            self._companion_identities = None  # who closes last removes them
+            self.companions.forget()
         token = _Token()
         self._all.add(token)
         try:
@@ -202,7 +197,7 @@ class Connections:
             try:
                 self._set_up(connection)
             except sqlite3.Error:
-                _close_all([connection], self._all)
+                _close_all([connection], self._all, self.companions)
                 raise
             return connection
         except sqlite3.Error as error:
@@ -249,7 +244,7 @@ def require_own_locks(path: Path) -> None:
         DatabaseError: connections to it have come down from the parent, and the locks have not; or it is open here
             under another name, beside which another log lies.
     """
-    if _identity(path) in forks.inherited:
+    if identity(path) in forks.inherited:
         raise DatabaseError(
             f"cannot open {path}: it was in use in the parent when this process was forked, and SQLite would rely on "
             "locks that only the parent holds: close it before the fork, or start the process by 'spawn' or "
@@ -265,22 +260,16 @@ def require_own_locks(path: Path) -> None:
 
 def _pools_of(path: Path) -> list[Connections]:
     """The pools of this process whose file this is, by whatever name."""
-    identity = _identity(path)
-    return [pool for pool in forks.pools() if isinstance(pool, Connections) and pool.identity == identity is not None]
+    file = identity(path)
+    return [pool for pool in forks.pools() if isinstance(pool, Connections) and pool.identity == file is not None]
 
 
-def _identity(path: Path) -> Identity | None:
-    """What stays the same while a file exists under its name; None where there is no file."""
-    try:
-        found = os.stat(path)  # noqa: PTH116 - every snapshot asks, and Path.stat costs a microsecond more
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _close_all(connections: list[sqlite3.Connection], open_: weakref.WeakSet[object]) -> None:
+def _close_all(connections: list[sqlite3.Connection], open_: weakref.WeakSet[object], companions: Companions) -> None:
+    keeper = companions.keeper() if connections else None
     while connections:
         connection = connections.pop()
         with contextlib.suppress(sqlite3.Error):
             connection.close()
         open_.discard(connection)
+    if keeper is not None:
+        keeper.close()

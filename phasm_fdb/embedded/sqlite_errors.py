@@ -109,6 +109,16 @@ def missing_log(path: Path) -> FDBError:
     )
 
 
+def cut_log(path: Path) -> FDBError:
+    """The log has become shorter than it was."""
+    return FDBError(
+        FILE_NOT_FOUND,
+        f"the log of {path} ({path.name}-wal) was cut short, or removed, while the database was open, and commits that "
+        "were in it alone may be lost: nothing more is written; close the database in every process and open it again "
+        "to go on from what is left, or restore a backup",
+    )
+
+
 def _lasting_error(error: sqlite3.Error, path: Path) -> FDBError:
     code = primary_code(error)
     if code == sqlite3.SQLITE_FULL:
@@ -121,6 +131,8 @@ def _lasting_error(error: sqlite3.Error, path: Path) -> FDBError:
         return FDBError(FILE_CORRUPT, f"{path} is damaged ({error}): restore it from a backup")
     if code == sqlite3.SQLITE_CANTOPEN:
         return FDBError(FILE_NOT_FOUND, f"{path} cannot be opened ({error}): was it, or its directory, moved?")
+    if getattr(error, "sqlite_errorcode", -1) == sqlite3.SQLITE_IOERR_SHORT_READ:
+        return cut_log(path)
     if code == sqlite3.SQLITE_IOERR:
         return FDBError(
             IO_ERROR,
