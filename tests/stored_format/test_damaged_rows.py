@@ -29,6 +29,7 @@ from tests.stored_format.make import SUBSPACE
 from tests.stored_format.test_stored_format import KEPT, LATER
 
 HERE = Path(__file__).parent
+OLD, NEW = KEPT
 #: How a row may be damaged, given its value and a random generator.
 Damage = Callable[[bytes, random.Random], bytes]
 
@@ -69,11 +70,11 @@ def _with_other_types(value: bytes, chance: random.Random) -> bytes:
 
 
 @functools.cache
-def stored_rows() -> tuple[tuple[bytes, bytes], ...]:
-    """All rows of the kept file."""
+def stored_rows(file: str) -> tuple[tuple[bytes, bytes], ...]:
+    """All rows of a kept file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "kept.phasm")
-        path.write_bytes(lzma.decompress((HERE / KEPT[0]).read_bytes()))
+        path.write_bytes(lzma.decompress((HERE / file).read_bytes()))
         with contextlib.closing(phasm_fdb.open(f"embedded:{path}")) as db:
             return tuple((row[0], row[1]) for row in rows(db.create_transaction(), *_span()))
 
@@ -88,17 +89,17 @@ def kind_of(row: bytes) -> str:
     return row[len(SUBSPACE.key()) + 1 :].partition(b"\0")[0].decode()
 
 
-def opened(damaged: int, value: bytes) -> tuple[Layer, Any]:
-    """The stored rows in memory, one of them with another value."""
+def opened(file: str, damaged: int, value: bytes) -> tuple[Layer, Any]:
+    """The stored rows of a file in memory, one of them with another value."""
     db = phasm_fdb.open("memory:")
     tr = db.create_transaction()
-    for number, (row, content) in enumerate(stored_rows()):
+    for number, (row, content) in enumerate(stored_rows(file)):
         tr.set(row, value if number == damaged else content)
     tr.commit().wait()
     return make.layer(lambda: LATER, random.Random(5)), db
 
 
-def uses(layer: Layer, db: Any, path: Path) -> Iterator[Callable[[], Any]]:
+def uses(file: str, layer: Layer, db: Any, path: Path) -> Iterator[Callable[[], Any]]:
     """Everything that reads the rows of a layer outside its workers: first what only reads."""
     for name, field in layer.machine.State.fields.items():
         method = "get" if isinstance(field, Value | Counter) else "entries" if isinstance(field, Index) else "items"
@@ -112,7 +113,7 @@ def uses(layer: Layer, db: Any, path: Path) -> Iterator[Callable[[], Any]]:
     for since in (None, "latest"):
         yield lambda since=since: layer.replay(db, since)
         yield lambda since=since: layer.export(db, path, since)
-    requests = [unpack(row)[-1] for row, _ in stored_rows() if kind_of(row) == "r"]
+    requests = [unpack(row)[-1] for row, _ in stored_rows(file) if kind_of(row) == "r"]
     for request in requests:
         yield lambda request=request: layer.apply(db, Stock("nut", 1), request_id=request)
         yield lambda request=request: layer.submit(db, Stock("nut", 1), request_id=request)
@@ -122,9 +123,9 @@ def uses(layer: Layer, db: Any, path: Path) -> Iterator[Callable[[], Any]]:
         yield lambda payload=payload: layer.submit(db, payload)
     yield lambda: list(layer.restore(db))
     yield lambda: list(layer.restore(db.create_transaction()))
-    for id in [unpack(row)[-1] for row, _ in stored_rows() if kind_of(row) == "i"]:
+    for id in [unpack(row)[-1] for row, _ in stored_rows(file) if kind_of(row) == "i"]:
         yield lambda id=id: layer.apply(db, TrackedActionCompleted(id, Shipped("x")))
-    letters = [unpack(row)[-1] for row, _ in stored_rows() if kind_of(row) == "d"]
+    letters = [unpack(row)[-1] for row, _ in stored_rows(file) if kind_of(row) == "d"]
     yield lambda: layer.requeue(db, letters[0])
     yield lambda: layer.discard(db, letters[-1])
     yield lambda: layer.resize(db, 3)
@@ -149,11 +150,11 @@ def _outcome(layer: Layer, db: Any, request: Any) -> None:
         asyncio.run(layer.outcome(db, request, timeout=0))
 
 
-def read_all(damaged: int, value: bytes, path: Path) -> list[PhasmError]:
+def read_all(file: str, damaged: int, value: bytes, path: Path) -> list[PhasmError]:
     """Use everything of a layer with a damaged row, and give the errors that say so."""
-    layer, db = opened(damaged, value)
+    layer, db = opened(file, damaged, value)
     errors: list[PhasmError] = []
-    for use in uses(layer, db, path):
+    for use in uses(file, layer, db, path):
         try:
             use()
         except PhasmError as error:
@@ -163,20 +164,22 @@ def read_all(damaged: int, value: bytes, path: Path) -> list[PhasmError]:
     return errors
 
 
-def test_the_rows_are_read_as_they_are(tmp_path: Path) -> None:
-    errors = read_all(-1, b"", tmp_path / "history")
+@pytest.mark.parametrize(("file", "kinds"), [(OLD, 23), (NEW, 25)])
+def test_the_rows_are_read_as_they_are(file: str, kinds: int, tmp_path: Path) -> None:
+    errors = read_all(file, -1, b"", tmp_path / "history")
     assert not [error for error in errors if isinstance(error, CodecError)]
-    assert len({kind_of(row) for row, _ in stored_rows()}) == 23
+    assert len({kind_of(row) for row, _ in stored_rows(file)}) == kinds
 
 
+@pytest.mark.parametrize("file", KEPT)
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_each_kind_of_row_with_each_damage(damage: str, tmp_path: Path) -> None:
+def test_each_kind_of_row_with_each_damage(damage: str, file: str, tmp_path: Path) -> None:
     chance = random.Random(damage)
     kinds: dict[str, int] = {}
-    for number in chance.sample(range(len(stored_rows())), len(stored_rows())):
-        row, value = stored_rows()[number]
+    for number in chance.sample(range(len(stored_rows(file))), len(stored_rows(file))):
+        row, value = stored_rows(file)[number]
         if kinds.setdefault(kind_of(row), number) == number:
-            read_all(number, DAMAGES[damage](value, chance), tmp_path / "history")
+            read_all(file, number, DAMAGES[damage](value, chance), tmp_path / "history")
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +190,8 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @given(st.data())
 def test_any_row_with_any_bytes(history: Path, data: st.DataObject) -> None:
-    number = data.draw(st.integers(0, len(stored_rows()) - 1))
-    _, value = stored_rows()[number]
+    file = data.draw(st.sampled_from(list(KEPT)))
+    number = data.draw(st.integers(0, len(stored_rows(file)) - 1))
+    _, value = stored_rows(file)[number]
     damages = st.sampled_from(list(DAMAGES)).map(lambda name: DAMAGES[name](value, random.Random(number)))
-    read_all(number, data.draw(damages | plain_values.map(msgpack.packb) | st.binary(max_size=30)), history)
+    read_all(file, number, data.draw(damages | plain_values.map(msgpack.packb) | st.binary(max_size=30)), history)

@@ -1,7 +1,8 @@
 """A database that an earlier release wrote opens, reads the same, and goes on.
 
-`written_at_80c6ef9.phasm.xz` was written by `make.py` with the code of that commit, and holds a row of every kind of
-`phasm_fdb/keyspace.py`. What `make.py` writes with today's code is held to the same.
+`written_at_COMMIT.phasm.xz` was written by `make.py` with the code of that commit, and holds a row of every kind of
+`phasm_fdb/keyspace.py`; there is one for each format of the file. What `make.py` writes with today's code is held to
+the same.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pytest
 import phasm_fdb
 from phasm_fdb import InputFailed, InputRejected, StaleCompletion, Tracked
 from phasm_fdb.database.ranges import rows
+from phasm_fdb.embedded import sqlite_format
 from phasm_fdb.keys import unpack
 from phasm_fdb.runtime import Worker
 from tests.runtime.virtual import EPOCH, InlineExecutor, VirtualLoop
@@ -41,7 +43,8 @@ from tests.stored_format.depot import (
 from tests.stored_format.make import BUYER, LARGE_TEXT, PLAIN, SUBSPACE
 
 HERE = Path(__file__).parent
-KEPT = sorted(path.name for path in HERE.glob("*.phasm.xz"))
+#: The format of each file.
+KEPT = {"written_at_80c6ef9.phasm.xz": 1, "written_at_8edc47b.phasm.xz": 2}
 WRITTEN_NOW = "written now"
 
 #: When the file is opened again: the versions of its last second can still be read then.
@@ -56,11 +59,15 @@ KINDS_NOW = {kind: rows for kind, rows in KINDS.items() if kind != "u"} | {"o": 
 
 
 class Kept:
-    """A copy of the file, opened with today's code, on virtual time."""
+    """A copy of the file, opened with today's code, on virtual time.
 
-    def __init__(self, path: Path, is_new: bool) -> None:
+    Args:
+        format: of the file.
+    """
+
+    def __init__(self, path: Path, format: int) -> None:
         self.path = path
-        self.is_new = is_new
+        self.format = format
         self.loop = VirtualLoop()
         self.chance = random.Random(12)
         self.depot = make.layer(self.clock, self.chance)
@@ -96,7 +103,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
         make.make(path)
     else:
         path.write_bytes(lzma.decompress((HERE / request.param).read_bytes()))
-    kept = Kept(path, is_new=request.param == WRITTEN_NOW)
+    kept = Kept(path, KEPT.get(request.param, sqlite_format.FORMAT_VERSION))
     yield kept
     kept.db.close()
     kept.loop.close()
@@ -289,8 +296,7 @@ def format_of(path: Path) -> int:
 
 def test_it_opens_again_and_again(kept: Kept) -> None:
     """Whatever today's code makes of the file, it reads that too; and an older release reads what it had written."""
-    format = format_of(kept.path)
-    assert format == (2 if kept.is_new else 1)
+    assert format_of(kept.path) == kept.format
     for number in range(3):
         kept.depot.apply(kept.db, Stock("nut", 1), request_id=("again", number))
         kept.db.close()
@@ -299,4 +305,9 @@ def test_it_opens_again_and_again(kept: Kept) -> None:
         assert kept.state.stock["nut"] == 471 + number
         assert kept.depot.replay(kept.db).differences == []
     assert make.layer(kept.clock, kept.chance).apply(kept.db, Stock("", 0), request_id="buy-1").reply == 1
-    assert format_of(kept.path) == format
+    assert format_of(kept.path) == kept.format
+
+
+def test_a_file_of_every_format_is_kept() -> None:
+    assert {path.name for path in HERE.glob("*.phasm.xz")} == KEPT.keys()
+    assert set(KEPT.values()) == set(sqlite_format.READ_VERSIONS)
