@@ -80,8 +80,10 @@ class SavedRun:
             for choice in choices:
                 check_choice(choice)
             return cls(workload, settings_of(json.loads(settings)), choices, _header(text, "fails"))
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise NotAProgram(str(error)) from error
+        except RecursionError as error:  # each Python says it in other words
+            raise NotAProgram("its settings are nested too deeply to be read") from error
 
     def play(self, workload: Made | str, *, keep_events: bool = False) -> Result:
         """Play it.

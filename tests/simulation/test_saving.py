@@ -58,7 +58,7 @@ def test_a_replayed_program_fails_until_the_bug_is_gone(finding: Any) -> None:
         ("# workload: a:B\n# settings: {\n", "Expecting"),
         ("# workload: a:B\n# settings: []\n", r"its settings are \[\], and must be an object"),
         ("# workload: a:B\n# settings: {}\n", "its seed is None"),
-        (f"# workload: a:B\n# settings: {'[' * 100_000}\n", "recursion"),
+        (f"# workload: a:B\n# settings: {'[' * 100_000}\n", "its settings are nested too deeply"),
         ("# workload: import os; a:B\n# settings: {}\n", "must be MODULE:WORKLOAD"),
         (forged(speed=2), "its settings have 'speed', which this version does not know"),
         (forged(seed="x"), "its setting seed is 'x', which no run has"),
