@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import phasm_fdb
 from phasm_fdb import Layer, Subspace
@@ -17,6 +18,10 @@ from phasm_fdb.errors import DatabaseError
 from scripts.local_cluster import ClusterError, local_cluster
 from tests.conformance import cluster_engine
 from tests.machines import AsyncWallet, Wallet
+
+# How long an example took says how busy the machine is.
+settings.register_profile("timeless", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("timeless")
 
 DATABASES = ["memory", "sqlite", pytest.param("cluster", marks=pytest.mark.cluster)]
 

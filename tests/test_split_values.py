@@ -92,7 +92,7 @@ def take(step: Any, rows: Any, model: dict[Any, str]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_split_values_are_like_plain_ones(kind: type[State]) -> None:
     @given(steps_of(*KINDS[kind]), st.booleans())
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     def run(steps: list[Any], apart: bool) -> None:
         db, model = phasm_fdb.open("memory:"), dict[Any, str]()
         tr = db.create_transaction()

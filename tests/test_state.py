@@ -170,7 +170,7 @@ class FieldsAreLikePlainValues(RuleBasedStateMachine):
 
 
 TestFieldsAreLikePlainValues = FieldsAreLikePlainValues.TestCase
-TestFieldsAreLikePlainValues.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestFieldsAreLikePlainValues.settings = settings(max_examples=60, stateful_step_count=25)
 
 
 @pytest.fixture

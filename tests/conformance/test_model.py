@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -158,9 +158,4 @@ def _reader(tr: Any, snapshot: bool) -> Any:
 
 
 TestSideBySide = SideBySide.TestCase
-TestSideBySide.settings = settings(
-    max_examples=150,
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+TestSideBySide.settings = settings(max_examples=150, stateful_step_count=40)

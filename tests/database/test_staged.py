@@ -50,7 +50,7 @@ def between(data: dict[bytes, bytes], begin: bytes, end: bytes, limit: int, reve
     return found[:limit] if limit else found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(operations, operations, operations, bounds, bounds, st.integers(0, 3), st.booleans())
 def test_staged_reads_and_flush_agree_with_a_dict(
     before: Any, first: Any, second: Any, begin: bytes, end: bytes, limit: int, reverse: bool

@@ -277,7 +277,7 @@ def write(state: Any, field: str, key: Any, value: Any) -> None:
         getattr(state, field)[key] = value
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(writes, min_size=1, max_size=4))
 def test_the_incremental_form_finds_what_the_full_one_finds(changed: list[tuple[str, Any, Any]]) -> None:
     with a_transition() as (state, changes):

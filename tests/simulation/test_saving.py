@@ -97,7 +97,7 @@ def test_what_is_no_saved_run_says_why(text: str, says: str, tmp_path: Path) -> 
 
 
 @given(data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_file_that_was_changed_is_a_run_or_says_why_not(data: st.DataObject) -> None:
     text = forged('op 1 | execute | 1 | {"client": 1, "at": 0.0, "mode": "apply"}', "op 1 | 1021 done | 1 | 1")
     begin = data.draw(st.integers(0, len(text)))

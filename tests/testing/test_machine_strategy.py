@@ -16,9 +16,7 @@ from phasm_fdb.testing import assert_deterministic, machine_strategy, values_of
 from phasm_fdb.testing.driver import Driver
 from tests.machines import Charged, Deposit, Pay, Wallet
 
-FEW = settings(
-    max_examples=10, stateful_step_count=10, deadline=None, derandomize=True, database=None, phases=[Phase.generate]
-)
+FEW = settings(max_examples=10, stateful_step_count=10, derandomize=True, database=None, phases=[Phase.generate])
 
 PAYLOADS = st.builds(Deposit, st.sampled_from("ab"), st.integers(0, 50)) | st.builds(
     Pay, st.sampled_from("ab"), st.integers(0, 50)
