@@ -8,9 +8,7 @@ END = b"\xff"
 """The first key that an ordinary transaction may not touch; every user key is below it."""
 
 METADATA_VERSION = b"\xff/metadataVersion"
-"""The one key above `END` that every transaction may read, and may set to its versionstamp."""
-NO_METADATA_VERSION = bytes(10)
-"""What it holds before that."""
+"""The one key above `END` that every transaction may read, and may set to its versionstamp; a new database has none."""
 
 SPECIAL = b"\xff\xff"
 """The first of FoundationDB's special keys, and the end of everything that is stored."""

@@ -19,7 +19,6 @@ from phasm_fdb.embedded.reader import Reader
 from phasm_fdb.embedded.selector import (
     END,
     METADATA_VERSION,
-    NO_METADATA_VERSION,
     SPECIAL,
     KeySelector,
     KeyValue,
@@ -87,16 +86,12 @@ class Transaction(Writer, Reader):
                 if refused is not None:
                     return refused
             try:
-                return ReadValue(self._read(key, snapshot))
+                return ReadValue(self._attempt.get(key, snapshot))
             except FDBError as error:
                 return self._get_failed(error, key, snapshot)
 
     def _get_failed(self, error: FDBError, key: bytes, snapshot: bool) -> Value:
-        return self._failed(error, Value, lambda: self._read(key, snapshot))
-
-    def _read(self, key: bytes, snapshot: bool) -> bytes | None:
-        value = self._attempt.get(key, snapshot)
-        return NO_METADATA_VERSION if value is None and key == METADATA_VERSION else value
+        return self._failed(error, Value, lambda: self._attempt.get(key, snapshot))
 
     def _failed(self, error: FDBError, kind: type[F], read: Callable[[], Any]) -> F:
         """The answer to a read that failed: one of a version that has not happened yet is made again."""

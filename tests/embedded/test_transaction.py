@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import phasm_fdb
 from phasm_fdb.embedded import Database, KeySelector
 from phasm_fdb.embedded.memory_store import MemoryStore
+from phasm_fdb.embedded.selector import METADATA_VERSION
 from phasm_fdb.embedded.store import CommitDone, CommitRequest
 from phasm_fdb.errors import DatabaseError, FDBError
 from tests.embedded.virtual_time import VirtualTime, code_of
@@ -359,3 +362,21 @@ def test_direct_calls_are_retried(queued: Database, store: QueueStore, time: Vir
     queued[b"k"] = b"v"
     assert queued[b"k"] == b"v"
     assert len(time.slept) == 3
+
+
+@pytest.mark.parametrize("url", ["memory:", "embedded:"])
+def test_a_new_database_has_no_metadata_version(url: str, tmp_path: Path) -> None:
+    db = phasm_fdb.open(f"{url}{tmp_path / 'db'}" if url == "embedded:" else url)
+    tr = db.create_transaction()
+    assert tr.get(METADATA_VERSION).value is None
+    assert tr.snapshot.get(METADATA_VERSION).value is None
+    watch = tr.watch(METADATA_VERSION)
+    tr.commit().wait()
+    tr.reset()
+    tr.set_versionstamped_value(METADATA_VERSION, bytes(14))
+    stamp = tr.get_versionstamp()
+    tr.commit().wait()
+    watch.wait()
+    assert db[METADATA_VERSION] == bytes(stamp.wait())
+    if url == "embedded:":
+        db.close()
