@@ -23,7 +23,7 @@ from phasm_fdb.failure import Failure
 from phasm_fdb.inbox import Queued
 from phasm_fdb.keys import unpack_element
 from phasm_fdb.keyspace import Keyspace, stamp_of, stamped_key
-from phasm_fdb.outbox import TransactionStamps, lane_of
+from phasm_fdb.outbox import lane_of
 from phasm_fdb.receipts import is_failed, is_open
 from phasm_fdb.records import Progress, Record
 from phasm_fdb.transition.context import LayerContext
@@ -96,49 +96,59 @@ class DeadLetter:
     raw: bytes | None = None
 
 
-def bury(
-    context: LayerContext,
-    staged: Staged,
-    stamps: TransactionStamps,
-    record: Record,
-    progress: Progress,
-    cause: str,
-    now_ms: int,
-    failure: bytes = b"",
-) -> None:
-    """Write the dead letter of an action or input; its own rows are the caller's to remove.
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """An action or input that becomes a dead letter.
 
-    Args:
-        record: with its id or request id filled in.
+    Attributes:
+        record: what it is, with its id or request id filled in.
         progress: how many attempts were made, and where the action was first emitted.
-        failure: the versionstamp (12 bytes) under which more is kept (see `Failure`), which is the caller's to write.
+        cause: what the last failure was.
+        at: when it is given up, in milliseconds since the epoch.
+        failure: the versionstamp (12 bytes) under which more is kept (see `Failure`); empty where there is no more.
     """
-    row = context.keyspace.dead_row(Versionstamp.incomplete(stamps.next_user_version()))
-    content = [
-        *(record.packed_id, record.raw, record.packed_key, record.is_input),
-        *(progress.attempts, progress.origin, cause[:MAX_CAUSE], now_ms, {FAILURE: failure} if failure else {}),
-    ]
-    staged.set_versionstamped_key(stamped_key(row), plain.to_bytes(content))
+
+    record: Record
+    progress: Progress
+    cause: str
+    at: int
+    failure: bytes = b""
+
+    def encode(self) -> bytes:
+        """The dead letter as its row holds it."""
+        record, progress = self.record, self.progress
+        more = {FAILURE: self.failure} if self.failure else {}
+        return plain.to_bytes(
+            [
+                *(record.packed_id, record.raw, record.packed_key, record.is_input),
+                *(progress.attempts, progress.origin, self.cause[:MAX_CAUSE], self.at, more),
+            ]
+        )
+
+
+def bury(at: LayerTransaction, given_up: GivenUp) -> None:
+    """Write a dead letter; the rows of the action or input, and what is kept of its failure, are the caller's."""
+    keys, record = at.context.keyspace, given_up.record
+    row = keys.dead_row(Versionstamp.incomplete(at.stamps.next_user_version()))
+    at.staged.set_versionstamped_key(stamped_key(row), given_up.encode())
     if record.packed_id is not None:
-        staged.add(context.keyspace.dead_id(record.is_input, record.packed_id), ONE)
+        at.staged.add(keys.dead_id(record.is_input, record.packed_id), ONE)
 
 
-def bury_row(
-    context: LayerContext, staged: Staged, stamps: TransactionStamps, row: bytes, error: CodecError, now_ms: int
-) -> None:
+def bury_row(at: LayerTransaction, row: bytes, error: CodecError, now_ms: int) -> None:
     """Move a row that does not decode to the dead letters, as it is; nothing is done if it is not there.
 
     Args:
         error: what is wrong with it.
     """
-    keys = context.keyspace
+    keys, staged = at.context.keyspace, at.staged
     value = staged.read(row)
     if value is None:
         return
     stamp = hashlib.blake2b(row, digest_size=12).digest()  # its own may not be one, or that of something else
     Failure(stored=value).write(staged, keys, stamp)
     nothing = Record(None, None, is_input=row.startswith(keys.all_inbox))
-    bury(context, staged, stamps, nothing, Progress(), f"CodecError: {message_of(error)}", now_ms, stamp)
+    bury(at, GivenUp(nothing, Progress(), f"CodecError: {message_of(error)}", now_ms, stamp))
     staged.clear(row)
 
 
@@ -207,7 +217,7 @@ def requeue(at: LayerTransaction, stamp: Versionstamp, now: float) -> bool:
         if staged.read(keys.id_row(packed_id)) is not None:
             raise DuplicateAction(unpack_element(packed_id))
         progress = Progress(origin=origin, failures=len(failure.result))
-        at.context.outbox.enter(staged, at.stamps, lane, Record(packed_id, raw, packed_key), progress)
+        at.context.outbox.enter(at, lane, Record(packed_id, raw, packed_key), progress)
     at.flush()
     return is_back
 
@@ -220,7 +230,7 @@ def _requeue_input(at: LayerTransaction, lane: int, queued: Queued) -> bool:
         if not is_open(at.staged.read(receipt)):
             return False
         receipts.mark_queued(at.staged, receipt)
-    at.context.inbox.put(at.staged, at.stamps, lane, queued)
+    at.context.inbox.put(at, lane, queued)
     return True
 
 

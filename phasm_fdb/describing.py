@@ -207,27 +207,21 @@ def _reply_lines(definition: Definition, raw: Any) -> list[str]:
 def _action_lines(definition: Definition, raw: Any) -> list[str]:
     emitted, cancelled = raw
     return [
-        *(_action_line(definition, *action) for action in emitted),
+        *(_action_line(definition, action) for action in emitted),
         *(f"cancels {unpack(id)[0]!r}" for id in cancelled),
     ]
 
 
-def _action_line(
-    definition: Definition,
-    kind: str,
-    raw: Any,
-    packed_id: bytes = b"",
-    packed_key: bytes | None = None,
-    after: Any = None,
-    at: Any = None,
-) -> str:
+def _action_line(definition: Definition, action: list[Any]) -> str:
+    kind, raw, *more = action
     codec = {"Tracked": definition.tracked, "Untracked": definition.untracked, "Later": definition.inputs}[kind]
     what = _whole_text(decoded(codec, raw))
     if kind == "Untracked":
         return f"emits Untracked({what})"
+    packed_id, packed_key, after, at = more
     key = None if packed_key is None else unpack(packed_key)[0]
-    more = {"ordering_key": key, "after": after, "at": at}
-    options = "".join(f", {name}={value!r}" for name, value in more.items() if value is not None)
+    given = {"ordering_key": key, "after": after, "at": at}
+    options = "".join(f", {name}={value!r}" for name, value in given.items() if value is not None)
     return f"emits {kind}({unpack(packed_id)[0]!r}, {what}{options})"
 
 

@@ -20,8 +20,8 @@ from phasm_fdb.errors import CodecError
 from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.machine import Input
 from phasm_fdb.outbox import TransactionStamps
-from phasm_fdb.transition.context import LayerContext
 from phasm_fdb.transition.decision import decide, view_over
+from phasm_fdb.transition.layer_transaction import LayerTransaction
 
 FORMAT = 1
 PART_BYTES = 90_000
@@ -77,16 +77,17 @@ def text_of(error: BaseException) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def reads_of(context: LayerContext, base: Staged, input: Input) -> tuple[tuple[bytes, bytes | None], ...]:
+def reads_of(at: LayerTransaction, input: Input) -> tuple[tuple[bytes, bytes | None], ...]:
     """What `stf` reads of the state until it fails on an input: it is run again, to see that.
 
     Args:
-        base: the view on which it has failed; nothing is written to it.
+        at: where it has failed; nothing is written to it.
     """
-    reader = _Noting(base, context.keyspace.state)
-    view = view_over(Staged(reader), context.keyspace, context.meta.load(base).large, TransactionStamps())
+    keyspace = at.context.keyspace
+    reader = _Noting(at.staged, keyspace.state)
+    view = view_over(Staged(reader), keyspace, at.load_meta().large, TransactionStamps())
     try:
-        decide(context.definition, view, input)
+        decide(at.context.definition, view, input)
     except Exception:
         return reader.noted()
     return reader.noted()

@@ -10,11 +10,11 @@ from fdb.tuple import Versionstamp
 
 from phasm_fdb import plain
 from phasm_fdb.database.ranges import Row, rows
-from phasm_fdb.database.staged import Staged, encode_count
+from phasm_fdb.database.staged import encode_count
 from phasm_fdb.errors import CodecError
 from phasm_fdb.keys import check_size, unpack_element
 from phasm_fdb.keyspace import Keyspace, stamped_key
-from phasm_fdb.outbox import TransactionStamps
+from phasm_fdb.outbox import StampedWrites
 from phasm_fdb.records import MAX_RECORD_BYTES, tag_of
 
 ONE = encode_count(1)
@@ -69,13 +69,13 @@ class Inbox:
     def __init__(self, keyspace: Keyspace) -> None:
         self._keys = keyspace
 
-    def put(self, staged: Staged, stamps: TransactionStamps, lane: int, queued: Queued) -> None:
+    def put(self, at: StampedWrites, lane: int, queued: Queued) -> None:
         """Append an input to a lane; the row's key comes from the commit, so that of `queued` does not matter."""
-        row = self._keys.inbox_row(lane, Versionstamp.incomplete(stamps.next_user_version()))
+        row = self._keys.inbox_row(lane, Versionstamp.incomplete(at.stamps.next_user_version()))
         more = [queued.failures] if queued.failures else []
         value = plain.to_bytes([queued.packed_request, queued.raw, queued.at, queued.packed_key, *more])
-        staged.set_versionstamped_key(stamped_key(row), check_size(value, "the input", MAX_RECORD_BYTES))
-        staged.add(self._keys.signal(lane), ONE)
+        at.staged.set_versionstamped_key(stamped_key(row), check_size(value, "the input", MAX_RECORD_BYTES))
+        at.staged.add(self._keys.signal(lane), ONE)
 
     def head(self, reader: Any, lane: int, limit: int) -> Iterator[Row]:
         """The first rows of a lane, in order."""

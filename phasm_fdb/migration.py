@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import run
 from phasm_fdb.errors import KeyspaceError
-from phasm_fdb.outbox import TransactionStamps
 from phasm_fdb.transition.context import LayerContext
 from phasm_fdb.transition.decision import view_over
+from phasm_fdb.transition.layer_transaction import LayerTransaction
 
 
 def migrate(context: LayerContext, db: Any) -> int:
@@ -30,22 +29,22 @@ def migrate(context: LayerContext, db: Any) -> int:
         MachineDefinitionError: the machine has no `migrate`.
     """
     batches = 0
-    while run(db, lambda tr: _batch(context, tr)):
+    while run(db, lambda tr: _batch(LayerTransaction(context, tr))):
         batches += 1
     return batches
 
 
-def is_due(context: LayerContext, tr: Any) -> bool:
+def is_due(at: LayerTransaction) -> bool:
     """Whether the keyspace has an older schema than the machine, or its migration is not finished."""
-    stored = context.meta.raw(Staged(tr))
+    stored = at.context.meta.raw(at.staged)
     if stored is None:
         return False
-    return stored.schema < context.definition.machine.schema_version or stored.migrating > 0
+    return stored.schema < at.context.definition.machine.schema_version or stored.migrating > 0
 
 
-def _batch(context: LayerContext, tr: Any) -> bool:
+def _batch(at: LayerTransaction) -> bool:
     """Run one batch; False if there was nothing to do."""
-    staged = Staged(tr)
+    context, staged = at.context, at.staged
     stored = context.meta.raw(staged)
     target = context.definition.machine.schema_version
     if stored is None or (stored.schema == target and not stored.migrating):
@@ -56,12 +55,11 @@ def _batch(context: LayerContext, tr: Any) -> bool:
             "upgrade this process"
         )
     from_version = stored.migrating or stored.schema
-    stamps = TransactionStamps()
-    context.journal.migrated(staged, stored, stamps, from_version)
-    view = view_over(staged, context.keyspace, stored.large, stamps)
+    context.journal.migrated(staged, stored, at.stamps, from_version)
+    view = view_over(staged, context.keyspace, stored.large, at.stamps)
     more = context.definition.migrate(context.definition.state_class(view), from_version)
     reached = from_version if more else from_version + 1
     migrating = reached if reached < target else 0
     context.meta.write(staged, replace(stored, schema=target, migrating=migrating, large=tuple(sorted(view.large))))
-    staged.flush(tr)
+    at.flush()
     return True

@@ -15,7 +15,7 @@ import heapq
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 import msgpack
@@ -39,7 +39,7 @@ ONE = encode_count(1)
 
 #: What an id row holds, and what the mark of a row that died in its own transaction does. A time may be a float: they
 #: were not always checked.
-_PLACE: tuple[plain.Kinds, ...] = ((int,), (int,), (bool,), (int, float, type(None)), (bool,), (bytes,))
+_ID_ROW: tuple[plain.Kinds, ...] = ((int,), (int,), (bool,), (int, float, type(None)), (bool,), (bytes,))
 _MARK: tuple[plain.Kinds, ...] = ((int,), (int, float, type(None)))
 
 
@@ -118,6 +118,16 @@ class TransactionStamps:
         return self._next > 0
 
 
+class StampedWrites(Protocol):
+    """What is staged in a transaction, with what gives out the numbers beside its versionstamp."""
+
+    @property
+    def staged(self) -> Staged: ...
+
+    @property
+    def stamps(self) -> TransactionStamps: ...
+
+
 class StampsByTransaction:
     """The `TransactionStamps` of transactions that belong to the caller, one for each keyspace that they use.
 
@@ -142,6 +152,37 @@ class StampsByTransaction:
             # cluster's read version is often that of the last commit. With this, single keys can be read all the same.
             tr.options.set_bypass_unreadable()
         return stamps
+
+
+class IdRow(NamedTuple):
+    """What the row of an action's id says.
+
+    Attributes:
+        lane, number: of the action's row: its lane, and the number beside the versionstamp.
+        minted: the id is that versionstamp.
+        due: when it is due, in milliseconds since the epoch, while it lies among the timers.
+        is_input: it is an input for later that has the id; older code did not say so.
+        kept: under which versionstamp its result is kept, if the machine has failed on it.
+    """
+
+    lane: int
+    number: int
+    minted: bool
+    due: int | None = None
+    is_input: bool = False
+    kept: bytes | None = None
+
+    def encode(self) -> bytes:
+        """The row's value."""
+        if self.due is None and self.kept is None:
+            return plain.to_bytes([self.lane, self.number, self.minted])
+        kept = () if self.kept is None else (self.kept,)
+        return plain.to_bytes([self.lane, self.number, self.minted, self.due, self.is_input, *kept])
+
+    @classmethod
+    def decode(cls, value: bytes) -> IdRow:
+        """What a row says; raises a CodecError if that is something else."""
+        return cls(*plain.list_from_bytes(value, _ID_ROW, optional=3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +210,7 @@ class Outbox:
 
     def emit(
         self,
-        staged: Staged,
-        stamps: TransactionStamps,
+        at: StampedWrites,
         action: Tracked[Any] | Later[Any],
         raw: Any,
         lanes: int,
@@ -187,7 +227,7 @@ class Outbox:
             CodecError: its id or ordering key is no tuple-layer value.
         """
         due, is_input = due_ms(action, now_ms), isinstance(action, Later)
-        keys, id = self._keys, action.id
+        keys, staged, id = self._keys, at.staged, action.id
         packed = pack_element(id)
         minted = is_incomplete(id)
         id_row = keys.id_row(packed)
@@ -198,7 +238,7 @@ class Outbox:
                 raise CodecError(f"{id!r}: an id from new_id() is an id by itself, not part of one")
             if staged.read(id_row) is not None:
                 raise DuplicateAction(id)
-            number = stamps.next_user_version()
+            number = at.stamps.next_user_version()
             packed_stamp = pack_incomplete(number)
         packed_key = None if action.ordering_key is None else pack_element(action.ordering_key)
         record = encode_record(None if minted else packed, raw, packed_key, is_input)
@@ -206,7 +246,7 @@ class Outbox:
             check_size(record, f"the action {id!r}", MAX_RECORD_BYTES)
         # An id that is minted now is not known yet, and would put all such actions into one lane.
         lane = lane_of(packed_key or (record if minted else packed), lanes)
-        place = encode_place(lane, number, minted, due, is_input)
+        place = IdRow(lane, number, minted, due, is_input).encode()
         if minted:
             staged.set_versionstamped_key(stamped_key(id_row), place)
         else:
@@ -215,15 +255,15 @@ class Outbox:
         staged.set_versionstamped_key(stamped_key(self._row(lane, packed_stamp, due)), record)
         staged.add(keys.signal(lane), ONE)
 
-    def enter(self, staged: Staged, stamps: TransactionStamps, lane: int, record: Record, progress: Progress) -> None:
+    def enter(self, at: StampedWrites, lane: int, record: Record, progress: Progress) -> None:
         """Append an action to its lane anew: one that falls due, or comes back from the dead letters.
 
         Its row gets the versionstamp of this transaction, so that whoever follows the lane finds it at the end.
         """
         assert record.packed_id is not None, "an action keeps its id when its row moves"
-        number = stamps.next_user_version()
+        staged, number = at.staged, at.stamps.next_user_version()
         kept = progress.origin if progress.failures else None
-        staged.set(self._keys.id_row(record.packed_id), encode_place(lane, number, False, kept=kept))
+        staged.set(self._keys.id_row(record.packed_id), IdRow(lane, number, False, kept=kept).encode())
         staged.set_versionstamped_value(self._keys.location_row(record.packed_id), stamp_value())
         stamp = Versionstamp.incomplete(number)
         plain = Record(record.packed_id, record.raw, record.packed_key)
@@ -235,18 +275,18 @@ class Outbox:
         keys = self._keys
         return (keys.lane_prefix(lane) if due is None else keys.due_prefix(lane, due)) + packed_stamp
 
-    def remove(self, staged: Staged, stamps: TransactionStamps, id: Any) -> bool:
+    def remove(self, at: StampedWrites, id: Any) -> bool:
         """Take an action, or an input for later, out, because it is completed or cancelled; False if not pending.
 
         Raises:
             InputError: the id is from `new_id()` and gets its versionstamp only at the commit.
         """
-        packed = self._packed(id)
+        staged, packed = at.staged, self._packed(id)
         id_row = self._keys.id_row(packed)
         place = staged.read(id_row)
         if place is None:
             return False
-        lane, number, minted, due, kept = place_of(place)
+        lane, number, minted, due, _, kept = IdRow.decode(place)
         location_row = self._keys.location_row(packed)
         location = id.tr_version if minted else staged.read(location_row)
         assert location is not None, f"the action {id!r} is pending, but not in the outbox"
@@ -275,8 +315,8 @@ class Outbox:
 
     def _is_input(self, staged: Staged, id: Any, packed: bytes, place: bytes) -> bool:
         """Whether it is an input for later that has this id, and not an action."""
-        lane, number, minted, due, _ = place_of(place)
-        if due is None or is_for_later(place):
+        lane, number, minted, due, is_input, _ = IdRow.decode(place)
+        if due is None or is_input:
             return due is not None
         # Older code left it to the timer's row to say.
         location = id.tr_version if minted else staged.read(self._keys.location_row(packed))
@@ -382,7 +422,7 @@ class Outbox:
     def _is_action(self, seen: Staged, id: Any) -> bool:
         """Whether a transaction sees an action pending under an id."""
         place = seen.read(self._keys.id_row(pack_element(id)))
-        return place is not None and not is_for_later(place)
+        return place is not None and not IdRow.decode(place).is_input
 
     def _is_its_own(self, seen: Staged, id: Any) -> bool:
         """Whether a transaction wrote the action that it sees pending under an id, not one from `new_id()`."""
@@ -425,34 +465,3 @@ def lane_of(spread_by: bytes, lanes: int) -> int:
     if lanes == 1:
         return 0
     return int.from_bytes(hashlib.blake2b(spread_by, digest_size=4).digest(), "big") % lanes
-
-
-def encode_place(
-    lane: int, number: int, minted: bool, due: int | None = None, is_input: bool = False, kept: bytes | None = None
-) -> bytes:
-    """What an id row says, as it is stored; see `place_of` and `is_for_later`."""
-    if due is None and kept is None:
-        return plain.to_bytes([lane, number, minted])
-    return plain.to_bytes([lane, number, minted, due, is_input, *([] if kept is None else [kept])])
-
-
-def place_of(id_value: bytes) -> tuple[int, int, bool, int | None, bytes | None]:
-    """What an id row says.
-
-    Returns:
-        The lane and the number of the action's row, whether the id is that row's versionstamp, when it is due, and
-        under which versionstamp its result is kept, if the machine has failed on it.
-
-    Raises:
-        CodecError: it says something else.
-    """
-    lane, number, minted, *more = plain.list_from_bytes(id_value, _PLACE, optional=3)
-    if not more:
-        return lane, number, minted, None, None
-    return lane, number, minted, more[0], more[2] if len(more) > 2 else None
-
-
-def is_for_later(id_value: bytes) -> bool:
-    """Whether an id row says that it is an input for later that has the id; older code did not say so."""
-    _, _, _, *more = plain.list_from_bytes(id_value, _PLACE, optional=3)
-    return len(more) >= 2 and bool(more[1])

@@ -50,7 +50,7 @@ def restore(at: LayerTransaction, now_ms: int) -> Actions:
     added = []
     for action, raw in emitted.encoded:
         if isinstance(action, Tracked) and pack_element(action.id) not in known:
-            at.context.outbox.emit(at.staged, at.stamps, action, raw, meta.lanes, now_ms)
+            at.context.outbox.emit(at, action, raw, meta.lanes, now_ms)
             added.append(action)
     at.flush()
     at.stamps.remember(added)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from phasm_fdb import plain
@@ -22,19 +22,17 @@ from phasm_fdb.errors import CodecError, shown
 from phasm_fdb.inbox import Inbox
 from phasm_fdb.keys import pack_element, unpack
 from phasm_fdb.keyspace import stamp_of
+from phasm_fdb.lease import decode_holding, encode_holding
 from phasm_fdb.meta import MOST_LANES
-from phasm_fdb.outbox import lane_of, place_of
+from phasm_fdb.outbox import IdRow, lane_of
 from phasm_fdb.records import Record
 from phasm_fdb.transition.context import LayerContext
 
 BATCH = 500
 ONE = encode_count(1)
 
-#: What the lease of a lane holds: its token, and whose it is.
-_LEASE: tuple[plain.Kinds, ...] = ((int,), (bytes, type(None)))
-
-#: Moves one row to its lane, given where the row is; does nothing if it is there already.
-Move = Callable[[LayerContext, Any, int, int, Row], None]
+#: Moves one row to its lane, given in which it is; does nothing if that is the one.
+Move = Callable[[Any, int, Row], None]
 
 
 def request(context: LayerContext, tr: Any, lanes: int) -> bool:
@@ -69,9 +67,9 @@ def carry_out(context: LayerContext, db: Any) -> bool:
     # A row that died in its transaction has a mark that names its lane: moved, it would come alive.
     while run(db, context.outbox.bury):
         pass
-    keys = context.keyspace
-    for begin, move in ((keys.outbox, _move_action), (keys.all_inbox, _move_input), (keys.all_timers, _move_timer)):
-        _move_all(context, db, begin, move, lanes)
+    keys, mover = context.keyspace, _Mover(context, lanes)
+    for prefix, move in ((keys.outbox, mover.action), (keys.all_inbox, mover.input), (keys.all_timers, mover.timer)):
+        mover.move_all(db, prefix, move)
     run(db, lambda tr: _finish(context, tr, lanes))
     return True
 
@@ -86,26 +84,19 @@ def _switch(context: LayerContext, tr: Any) -> int | None:
     for key, _ in rows(tr, *keys.workers()):
         with contextlib.suppress(CodecError):
             alive.add(keys.session_of(key))
-    held = [(row, lease) for row, value in rows(tr, *keys.leases()) if (lease := _held(value)) is not None]
-    if any(owner in alive for _, (_, owner) in held):
+    leases = [(row, *decode_holding(value)) for row, value in rows(tr, *keys.leases())]
+    if any(owner in alive for _, _, owner in leases):
         return None
     staged = Staged(tr)
-    for row, (token, _) in held:
-        # Its holder is dead, or was taken for dead and may go on any time: it is to find its lane lost.
-        staged.set(row, plain.to_bytes([token, None]))
+    for row, token, owner in leases:
+        if owner is not None:
+            # Its holder is dead, or was taken for dead and may go on any time: it is to find its lane lost.
+            staged.set(row, encode_holding(token, None))
     stored = context.meta.load(staged)
     if stored.lanes != lanes:
         context.meta.write(staged, replace(stored, lanes=lanes))
     staged.flush(tr)
     return lanes
-
-
-def _held(lease: bytes) -> tuple[int, bytes] | None:
-    """The token of a lane that is held, and the session that holds it; None of one that is not, or does not decode."""
-    with contextlib.suppress(CodecError):
-        token, owner = plain.list_from_bytes(lease, _LEASE)
-        return None if owner is None else (token, owner)
-    return None
 
 
 def _finish(context: LayerContext, tr: Any, lanes: int) -> None:
@@ -115,86 +106,87 @@ def _finish(context: LayerContext, tr: Any, lanes: int) -> None:
         tr.add(context.keyspace.signal(lane), ONE)
 
 
-def _move_all(context: LayerContext, db: Any, begin: bytes, move: Move, lanes: int) -> None:
-    end = begin + b"\xff"
-    next_key: bytes | None = begin
-    while next_key is not None:
-        next_key = run(db, functools.partial(_move_batch, context, begin, next_key, end, move, lanes))
+@dataclass(frozen=True, slots=True)
+class _Mover:
+    """Moves the rows of a keyspace to the lanes in which they belong, a batch a transaction.
 
+    Attributes:
+        lanes: how many lanes there are now.
+    """
 
-def _move_batch(
-    context: LayerContext, prefix: bytes, start: bytes, end: bytes, move: Move, lanes: int, tr: Any
-) -> bytes | None:
-    """Move the rows of one batch; the key at which the next one starts, or None after the last."""
-    if wish(context, tr) != lanes:  # somebody wished for another number meanwhile, or finished this one
-        return None
-    batch = list(rows(tr, start, end, limit=BATCH))
-    for row in batch:
-        with contextlib.suppress(CodecError):  # of a key that is none of a layer
-            lane = int(unpack(row[0][len(prefix) :])[0])
-            _move_row(context, tr, prefix, lane, lanes, row, move)
-    return batch[-1][0] + b"\0" if len(batch) == BATCH else None
+    context: LayerContext
+    lanes: int
 
+    def move_all(self, db: Any, prefix: bytes, move: Move) -> None:
+        """Move all rows that begin with a prefix, behind which their lane follows."""
+        start: bytes | None = prefix
+        while start is not None:
+            start = run(db, functools.partial(self._batch, prefix, start, move))
 
-def _move_row(context: LayerContext, tr: Any, prefix: bytes, lane: int, lanes: int, row: Row, move: Move) -> None:
-    """Move one row; what does not decode goes to some lane, as it is, where a worker finds it."""
-    key, value = row
-    try:
-        move(context, tr, lane, lanes, row)
-    except CodecError:
+    def _batch(self, prefix: bytes, start: bytes, move: Move, tr: Any) -> bytes | None:
+        """Move the rows of one batch; the key at which the next one starts, or None after the last."""
+        if wish(self.context, tr) != self.lanes:  # somebody wished for another number meanwhile, or finished this one
+            return None
+        batch = list(rows(tr, start, prefix + b"\xff", limit=BATCH))
+        for row in batch:
+            with contextlib.suppress(CodecError):  # of a key that is none of a layer
+                lane = int(unpack(row[0][len(prefix) :])[0])
+                try:
+                    move(tr, lane, row)
+                except CodecError:
+                    self._move_unread(tr, prefix, lane, row)
+        return batch[-1][0] + b"\0" if len(batch) == BATCH else None
+
+    def _move_unread(self, tr: Any, prefix: bytes, lane: int, row: Row) -> None:
+        """Move a row that does not decode to some lane, as it is, where a worker finds it."""
+        key, value = row
         tr.clear(key)
-        tr.set(prefix + pack_element(lane_of(value, lanes)) + key[len(prefix) + len(pack_element(lane)) :], value)
+        tr.set(prefix + pack_element(lane_of(value, self.lanes)) + key[len(prefix) + len(pack_element(lane)) :], value)
 
-
-def _move_action(context: LayerContext, tr: Any, lane: int, lanes: int, row: Row) -> None:
-    key, value = row
-    keys, stamp = context.keyspace, stamp_of(key)
-    record = Record.decode(value, key)
-    target = _lane(record, value, lanes)
-    if target == lane:
-        return
-    tr.clear(key)
-    tr.set(keys.outbox_row(target, stamp), value)
-    progress_row = keys.progress_row(lane, stamp)
-    progress = Staged(tr).read(progress_row)
-    if progress is not None:
-        tr.clear(progress_row)
-        tr.set(keys.progress_row(target, stamp), progress)
-    _move_place(context, tr, record.packed(stamp), target)
-
-
-def _move_timer(context: LayerContext, tr: Any, lane: int, lanes: int, row: Row) -> None:
-    key, value = row
-    record = Record.decode(value, key)
-    target = _lane(record, value, lanes)
-    if target == lane:
-        return
-    tr.clear(key)
-    tr.set(context.keyspace.timer_row(target, context.keyspace.timer_of(key)[1], stamp_of(key)), value)
-    _move_place(context, tr, record.packed(stamp_of(key)), target)
-
-
-def _move_input(context: LayerContext, tr: Any, lane: int, lanes: int, row: Row) -> None:
-    key, value = row
-    queued = Inbox.decode(key, value)
-    spread_by = queued.packed_key or queued.packed_request or value
-    target = lane_of(spread_by, lanes)
-    if target != lane:
+    def action(self, tr: Any, lane: int, row: Row) -> None:
+        key, value = row
+        keys, stamp = self.context.keyspace, stamp_of(key)
+        record = Record.decode(value, key)
+        target = self._lane(record, value)
+        if target == lane:
+            return
         tr.clear(key)
-        tr.set(context.keyspace.inbox_row(target, stamp_of(key)), value)
+        tr.set(keys.outbox_row(target, stamp), value)
+        progress_row = keys.progress_row(lane, stamp)
+        progress = Staged(tr).read(progress_row)
+        if progress is not None:
+            tr.clear(progress_row)
+            tr.set(keys.progress_row(target, stamp), progress)
+        self._move_id(tr, record.packed(stamp), target)
 
+    def timer(self, tr: Any, lane: int, row: Row) -> None:
+        key, value = row
+        keys, record = self.context.keyspace, Record.decode(value, key)
+        target = self._lane(record, value)
+        if target == lane:
+            return
+        tr.clear(key)
+        tr.set(keys.timer_row(target, keys.timer_of(key)[1], stamp_of(key)), value)
+        self._move_id(tr, record.packed(stamp_of(key)), target)
 
-def _lane(record: Record, value: bytes, lanes: int) -> int:
-    return lane_of(record.packed_key or record.packed_id or value, lanes)
+    def input(self, tr: Any, lane: int, row: Row) -> None:
+        key, value = row
+        queued = Inbox.decode(key, value)
+        target = lane_of(queued.packed_key or queued.packed_request or value, self.lanes)
+        if target != lane:
+            tr.clear(key)
+            tr.set(self.context.keyspace.inbox_row(target, stamp_of(key)), value)
 
+    def _lane(self, record: Record, value: bytes) -> int:
+        return lane_of(record.packed_key or record.packed_id or value, self.lanes)
 
-def _move_place(context: LayerContext, tr: Any, packed_id: bytes, lane: int) -> None:
-    """Note in the row of an id that its action lies in another lane."""
-    id_row = context.keyspace.id_row(packed_id)
-    place = Staged(tr).read(id_row)
-    if place is None:  # the row died in the transaction that wrote it, and is only not swept yet
-        return
-    with contextlib.suppress(CodecError):  # whoever settles the action mends it
-        place_of(place)
-        _, *rest = plain.from_bytes(place)
-        tr.set(id_row, plain.to_bytes([lane, *rest]))
+    def _move_id(self, tr: Any, packed_id: bytes, lane: int) -> None:
+        """Note in the row of an id that its action lies in another lane."""
+        id_row = self.context.keyspace.id_row(packed_id)
+        place = Staged(tr).read(id_row)
+        if place is None:  # the row died in the transaction that wrote it, and is only not swept yet
+            return
+        with contextlib.suppress(CodecError):  # whoever settles the action mends it
+            IdRow.decode(place)
+            _, *rest = plain.from_bytes(place)
+            tr.set(id_row, plain.to_bytes([lane, *rest]))

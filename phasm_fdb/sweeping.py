@@ -14,7 +14,7 @@ from phasm_fdb.dead_letters import count_older_letters
 from phasm_fdb.journal import retention
 from phasm_fdb.keys import pack_element
 from phasm_fdb.keyspace import Keyspace
-from phasm_fdb.outbox import is_for_later
+from phasm_fdb.outbox import IdRow
 from phasm_fdb.receipts import (
     HOUR_SECONDS,
     VERSIONS_OF_AN_AGE,
@@ -106,7 +106,7 @@ def _needed(keys: Keyspace, staged: Staged, receipts: dict[bytes, bytes | None])
     open_ids = {
         id
         for id, place, dead in zip(ids, places, letters, strict=True)
-        if dead is not None or (place is not None and not is_for_later(place))
+        if dead is not None or (place is not None and not IdRow.decode(place).is_input)
     }
     return {key for key, some in emitted.items() if not open_ids.isdisjoint(some)}
 

@@ -25,8 +25,10 @@ from phasm_fdb import (
     Value,
     transactional,
 )
+from phasm_fdb.database.transactional import run
+from phasm_fdb.database.versions import read_version
 from phasm_fdb.journal.entry import Entry
-from phasm_fdb.journal.reading import entries, read_version
+from phasm_fdb.journal.reading import entries
 from phasm_fdb.machine import Input
 from phasm_fdb.runtime import Handlers
 from tests.machines import Charged, Crash, Deposit, InsufficientFunds, Job, Pay, Queue, Wallet
@@ -37,7 +39,7 @@ from tests.runtime.virtual import World, in_virtual_time
 
 def journal(db: Any, layer: Layer) -> list[Entry]:
     """All entries."""
-    recorded = entries(db, layer.keyspace, None, read_version(db))
+    recorded = entries(db, layer.keyspace, None, run(db, read_version))
     return [Entry.decode(data) for _, data in recorded]
 
 
@@ -408,7 +410,7 @@ def test_what_is_left_of_an_interrupted_snapshot_goes_after_an_hour() -> None:
     era = Era(None)
     era.deposit(1)
     keys = era.layer.keyspace
-    version = read_version(era.db)
+    version = run(era.db, read_version)
     era.db[keys.snapshot_part(version, 0)] = b"the first part of something"
     assert era.snapshots() == []
     era.layer.sweep(era.db)

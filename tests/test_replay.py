@@ -33,10 +33,12 @@ from phasm_fdb import (
     Value,
     transactional,
 )
+from phasm_fdb.database.transactional import run
+from phasm_fdb.database.versions import read_version
 from phasm_fdb.errors import DamagedHistory, ReplayError
 from phasm_fdb.journal.entry import Entry
 from phasm_fdb.journal.history import History, history_in, history_of
-from phasm_fdb.journal.reading import entries, read_version
+from phasm_fdb.journal.reading import entries
 from phasm_fdb.replay import Report, replay
 from phasm_fdb.runtime import Handlers
 from phasm_fdb.simulation import Workload
@@ -270,7 +272,7 @@ async def test_what_workers_apply_in_batches_replays_to_the_same(world: World) -
         await world.until(lambda: 99 in layer.view(world.db).reminded)
         await world.until(lambda: ledger.view(world.db).count.get() >= sum(n for n in range(60) if n % 7 != 6))
     require_same(replayed(world.db, layer), 60 + 60 + 60 + 1 + 2)
-    stamps = [stamp[:10] for stamp, _ in entries(world.db, ledger.keyspace, None, read_version(world.db))]
+    stamps = [stamp[:10] for stamp, _ in entries(world.db, ledger.keyspace, None, run(world.db, read_version))]
     assert len(set(stamps)) < len(stamps) / 2, "many inputs shared a transaction"
     require_same(replayed(world.db, ledger), 60)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from phasm_fdb.database.paging import PAGE_ROWS, PagedReader
 from phasm_fdb.database.ranges import Row, rows
-from phasm_fdb.database.transactional import error_code, run
+from phasm_fdb.database.transactional import error_code
 from phasm_fdb.database.waiting import wait
 from phasm_fdb.errors import ReplayError
 from phasm_fdb.keyspace import Keyspace
@@ -16,11 +16,6 @@ TRANSACTION_TOO_OLD = 1007
 
 #: A journal entry: its versionstamp of 12 bytes, and its bytes.
 Recorded = tuple[bytes, bytes]
-
-
-def read_version(db: Any) -> int:
-    """The version that the database is at now."""
-    return run(db, lambda tr: int(wait(tr.get_read_version())))
 
 
 def entries(db: Any, keyspace: Keyspace, after: int | None, through: int) -> Iterator[Recorded]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.transactional import run
-from phasm_fdb.journal.reading import read_version
+from phasm_fdb.database.versions import read_version
 from phasm_fdb.journal.snapshot import drop, first_rows
 from phasm_fdb.keyspace import Keyspace
 
@@ -34,7 +34,7 @@ def sweep(keyspace: Keyspace, db: Any, retention_seconds: float | None, batch: i
     Returns:
         How many rows of the journal were removed.
     """
-    now = read_version(db)
+    now = run(db, read_version)
     found = run(db, lambda tr: [(version, complete) for version, complete, _ in first_rows(keyspace, tr)])
     for version, complete in found:
         if not complete and version < now - INTERRUPTED_AFTER_SECONDS * VERSIONS_A_SECOND:

@@ -11,10 +11,11 @@ from phasm_fdb import plain
 from phasm_fdb.database.ranges import Row
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import run
+from phasm_fdb.database.versions import read_version
 from phasm_fdb.errors import CodecError, KeyspaceError, ReplayError
 from phasm_fdb.journal.frames import FORMAT, MAGIC, FrameReader, FrameWriter
 from phasm_fdb.journal.journal import read_sum
-from phasm_fdb.journal.reading import read_version, rows_at
+from phasm_fdb.journal.reading import rows_at
 from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.meta import Meta
 
@@ -68,7 +69,7 @@ def copy_state(keyspace: Keyspace, meta: Meta, db: Any) -> StateCopy:
         ReplayError: it is being migrated, or cannot be read in the five seconds for which a version is known.
         KeyspaceError: there is no such layer in this database, or the keyspace is not this machine's.
     """
-    version = read_version(db)
+    version = run(db, read_version)
 
     def look(tr: Any) -> tuple[Any, int]:
         tr.set_read_version(version)

@@ -5,23 +5,18 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable
 
 from phasm_fdb.database.transactional import error_code
 from phasm_fdb.errors import StaleLease
 from phasm_fdb.inbox import Queued
 from phasm_fdb.runtime.applying import Batch, apply_batch, bury_first
 from phasm_fdb.runtime.batching import BatchSize
-from phasm_fdb.runtime.capabilities import Capabilities
 from phasm_fdb.runtime.causes import cause_of
 from phasm_fdb.runtime.lane import Lane
 from phasm_fdb.runtime.lanes import Lanes
 from phasm_fdb.runtime.settler import TOO_LARGE
-from phasm_fdb.runtime.supervisor import Supervisor
-from phasm_fdb.runtime.telemetry import Telemetry
-from phasm_fdb.runtime.transacting import Transactor
 from phasm_fdb.runtime.untracked import UntrackedQueue
-from phasm_fdb.transition.context import LayerContext
+from phasm_fdb.runtime.worker_context import WorkerContext
 
 logger = logging.getLogger("phasm_fdb.worker")
 
@@ -32,32 +27,19 @@ LANES_AT_ONCE = 8
 class Applier:
     """Applies inputs, in batches whose size follows the backlog and the conflicts of each lane."""
 
-    def __init__(
-        self,
-        context: LayerContext,
-        transact: Transactor,
-        capabilities: Capabilities,
-        lanes: Lanes,
-        untracked: UntrackedQueue,
-        supervisor: Supervisor,
-        telemetry: Telemetry,
-        clock: Callable[[], float],
-    ) -> None:
-        self._context = context
-        self._transact = transact
-        self._capabilities = capabilities
+    def __init__(self, worker: WorkerContext, lanes: Lanes, untracked: UntrackedQueue) -> None:
+        self._worker = worker
+        self._transact = worker.transact
+        self._telemetry = worker.telemetry
         self._lanes = lanes
         self._untracked = untracked
-        self._supervisor = supervisor
-        self._telemetry = telemetry
-        self._clock = clock
         self._turns = asyncio.Semaphore(LANES_AT_ONCE)
 
     def begin(self, lane: Lane) -> None:
         """Apply the inputs of a lane until there are none left."""
         lane.has_inputs = False
         work = functools.partial(self._apply, lane)
-        lane.applying = self._supervisor.keep(f"applying the inputs of lane {lane.lease.lane}", work)
+        lane.applying = self._worker.supervisor.keep(f"applying the inputs of lane {lane.lease.lane}", work)
         lane.applying.add_done_callback(functools.partial(self._ended, lane))
 
     def _ended(self, lane: Lane, _task: asyncio.Task[None]) -> None:
@@ -79,7 +61,7 @@ class Applier:
             try:
                 with self._telemetry.span("phasm.inputs", lane=lane.lease.lane, size=size.now):
                     batch, attempts = await self._transact.counted(
-                        apply_batch, self._context, self._capabilities, lane.lease, size.now, left, self._clock()
+                        apply_batch, self._worker.capabilities, lane.lease, size.now, left
                     )
             except Exception as error:
                 if error_code(error) not in TOO_LARGE:
@@ -95,8 +77,7 @@ class Applier:
     async def _too_large(self, lane: Lane, size: BatchSize, error: Exception) -> None:
         """Make smaller batches; an input that is too large by itself is given up."""
         if not size.failed():
-            now = self._clock()
-            await self._transact(bury_first, self._context, self._capabilities, lane.lease, cause_of(error), now)
+            await self._transact(bury_first, self._worker.capabilities, lane.lease, cause_of(error))
             self._telemetry.count("dead_letters")
 
     def _after(self, lane: Lane, batch: Batch) -> None:
@@ -117,7 +98,7 @@ class Applier:
         logger.log(
             logging.ERROR if with_traceback else logging.WARNING,
             "%s failed on the input %s %r for the %d. time, and it %s: %s",
-            *(self._context.definition.name, tag, queued.request_id, queued.failures + 1),
+            *(self._worker.layer.definition.name, tag, queued.request_id, queued.failures + 1),
             *("is tried again later" if is_tried_again else "was moved to the dead letters", cause_of(error)),
             extra={"lane": lane.lease.lane, "input": tag, "id": queued.request_id},
             exc_info=error if with_traceback else None,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from phasm_fdb.database.transactional import error_code
+from phasm_fdb.dead_letters import MAX_CAUSE
 from phasm_fdb.errors import ActionsFull, DatabaseError, TransitionError, message_of
-
-MAX_CAUSE = 2000
 
 
 class WorkerLost(Exception):

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from phasm_fdb.errors import CodecError, StaleLease
 from phasm_fdb.runtime.applier import Applier
-from phasm_fdb.runtime.calling import Caller
-from phasm_fdb.runtime.capabilities import Capabilities
 from phasm_fdb.runtime.causes import WorkerLost
 from phasm_fdb.runtime.ending import Ending
 from phasm_fdb.runtime.firing import fire
@@ -24,12 +20,9 @@ from phasm_fdb.runtime.loading import read_pages, take_page
 from phasm_fdb.runtime.setting_aside import set_aside
 from phasm_fdb.runtime.settler import Settler
 from phasm_fdb.runtime.starting import Started, start
-from phasm_fdb.runtime.supervisor import Supervisor
-from phasm_fdb.runtime.telemetry import Telemetry
-from phasm_fdb.runtime.transacting import Transactor
 from phasm_fdb.runtime.version_clock import VersionClock
 from phasm_fdb.runtime.work import Work
-from phasm_fdb.transition.context import LayerContext
+from phasm_fdb.runtime.worker_context import WorkerContext
 
 logger = logging.getLogger("phasm_fdb.worker")
 
@@ -39,45 +32,16 @@ LANES_A_LOOK = 50
 
 
 class Dispatcher:
-    """Reads lanes, starts what may be started, and sleeps until something changes.
+    """Reads lanes, starts what may be started, and sleeps until something changes."""
 
-    Args:
-        concurrency: how many handlers run at once.
-        poll_seconds: how often each lane is looked at although its watch has not fired.
-    """
-
-    def __init__(
-        self,
-        context: LayerContext,
-        transact: Transactor,
-        capabilities: Capabilities,
-        lanes: Lanes,
-        keeper: Keeper,
-        settler: Settler,
-        applier: Applier,
-        caller: Caller,
-        supervisor: Supervisor,
-        telemetry: Telemetry,
-        *,
-        now_ms: Callable[[], int],
-        chance: random.Random,
-        concurrency: int,
-        poll_seconds: float,
-    ) -> None:
-        self._context = context
-        self._transact = transact
-        self._capabilities = capabilities
+    def __init__(self, worker: WorkerContext, lanes: Lanes, keeper: Keeper, settler: Settler, applier: Applier) -> None:
+        self._worker = worker
+        self._transact = worker.transact
+        self._telemetry = worker.telemetry
         self._lanes = lanes
         self._keeper = keeper
         self._settler = settler
         self._applier = applier
-        self._caller = caller
-        self._supervisor = supervisor
-        self._telemetry = telemetry
-        self._now_ms = now_ms
-        self._chance = chance
-        self._concurrency = concurrency
-        self._poll_seconds = poll_seconds
         self._running = 0
         self._turn = 0
         self._next_poll = float("-inf")
@@ -113,18 +77,18 @@ class Dispatcher:
         """Read the lanes into which something may have come, or of which little is loaded."""
         now = asyncio.get_running_loop().time()
         if now >= self._next_poll:
-            self._next_poll = now + self._poll_seconds
+            self._next_poll = now + self._worker.poll_seconds
             for lane in self._lanes:
                 lane.dirty = True
-        lanes = [lane for lane in self._lanes if lane.needs_loading(self._concurrency)][:LANES_A_LOOK]
+        lanes = [lane for lane in self._lanes if lane.needs_loading(self._worker.concurrency)][:LANES_A_LOOK]
         if not lanes:
             return False
         wanted = []
         for lane in lanes:
-            wanted.append(lane.window.wants_more(self._concurrency) and (lane.dirty or not lane.at_end))
+            wanted.append(lane.window.wants_more(self._worker.concurrency) and (lane.dirty or not lane.at_end))
             lane.dirty = False
         try:
-            pages = await self._transact(read_pages, self._context, list(zip(lanes, wanted, strict=True)))
+            pages = await self._transact(read_pages, list(zip(lanes, wanted, strict=True)))
         except BaseException:
             for lane in lanes:
                 lane.dirty = True
@@ -144,7 +108,7 @@ class Dispatcher:
             logger.error("a row goes to the dead letters: %s", error, extra={"lane": lane.lease.lane})
         lane.dirty = True
         try:
-            count = await self._transact(set_aside, self._context, lane.lease, damaged, self._now_ms())
+            count = await self._transact(set_aside, lane.lease, damaged)
         except StaleLease:
             self._lanes.lost(lane.lease.lane)
         else:
@@ -171,14 +135,15 @@ class Dispatcher:
 
     async def _fire(self) -> bool:
         """Move the timers that are due."""
-        now_ms = self._now_ms()
+        now = self._worker.clock()
+        now_ms = int(now * 1000)
         more = False
         for lane in self._lanes:
             if not lane.is_working or lane.next_timer_ms is None or lane.next_timer_ms > now_ms:
                 continue
             lane.next_timer_ms, lane.dirty = None, True
             try:
-                fired = await self._transact(fire, self._context, lane.lease, now_ms)
+                fired = await self._transact(fire, lane.lease, now=now)
             except StaleLease:
                 self._lanes.lost(lane.lease.lane)
                 continue
@@ -194,9 +159,9 @@ class Dispatcher:
         if not works:
             return False
         session, runs = self._keeper.session, self._lanes.runs
-        limiter = Limiter(self._context.keyspace, session, self._chance, self._clock, runs)
+        limiter = Limiter(self._worker.layer.keyspace, session, self._worker.chance, self._clock, runs)
         try:
-            started = await self._transact(start, self._context, self._capabilities, limiter, works, self._now_ms())
+            started = await self._transact(start, self._worker.capabilities, limiter, works)
         except BaseException:
             for work in reversed(works):
                 self._put_back(work)
@@ -206,8 +171,8 @@ class Dispatcher:
 
     def _take(self) -> list[Work]:
         """The works to start: in turn from each lane, in the order of the lane."""
-        room = 0 if self._settler.backlog >= MOST_UNSETTLED else self._concurrency - self._running
-        now, now_ms = asyncio.get_running_loop().time(), self._now_ms()
+        room = 0 if self._settler.backlog >= MOST_UNSETTLED else self._worker.concurrency - self._running
+        now, now_ms = asyncio.get_running_loop().time(), self._worker.now_ms()
         self._blocked = {tag: until for tag, until in self._blocked.items() if until > now}
         lanes = [lane for lane in self._lanes if lane.is_working]
         works: list[Work] = []
@@ -260,7 +225,7 @@ class Dispatcher:
             lane = self._lanes.of(work.lease)
             if lane is not None:
                 self._running += 1
-                task = self._supervisor.spawn(self._work_on(work), f"{work.tag} of lane {work.lane}")
+                task = self._worker.supervisor.spawn(self._work_on(work), f"{work.tag} of lane {work.lane}")
                 task.add_done_callback(self._ended)  # not in the task: one that is cancelled at once never begins
                 lane.running[work] = task
 
@@ -270,11 +235,11 @@ class Dispatcher:
 
     async def _work_on(self, work: Work) -> None:
         """Make one attempt."""
-        handler = self._capabilities.by_tag[work.tag].handler
+        handler = self._worker.capabilities.by_tag[work.tag].handler
         result: Any = None
         error: BaseException | None = None
         try:
-            result = await self._caller.call(handler, work)
+            result = await self._worker.caller.call(handler, work)
         except asyncio.CancelledError as cancelled:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -285,12 +250,12 @@ class Dispatcher:
         self._settle(work, result, error)
 
     def _settle(self, work: Work, result: Any, error: BaseException | None) -> None:
-        retry = self._capabilities.by_tag[work.tag].handler.retry
+        retry = self._worker.capabilities.by_tag[work.tag].handler.retry
         if error is not None and work.action is None:
             retry = replace(retry, final=(Exception,))  # what cannot be read will not get better
         progress = work.progress
         number = progress.failures + 1 if progress.failures else max(1, progress.attempts)
-        delay = retry.delay(number, self._chance)
+        delay = retry.delay(number, self._worker.chance)
         self._settler.put(Ending(work, retry, result, error, delay))
 
     # ------------------------------------------------------------------------------------------ sleeping
@@ -305,10 +270,10 @@ class Dispatcher:
             pass
 
     def _seconds_to_next(self) -> float:
-        loop_now, now_ms = asyncio.get_running_loop().time(), self._now_ms()
-        waits = [max(0.0, self._next_poll - loop_now), self._poll_seconds]
+        loop_now, now_ms = asyncio.get_running_loop().time(), self._worker.now_ms()
+        waits = [max(0.0, self._next_poll - loop_now), self._worker.poll_seconds]
         if self.is_stopped or not self._keeper.is_good:
-            return self._poll_seconds
+            return self._worker.poll_seconds
         waits += [until - loop_now for until in self._blocked.values()]
         for lane in self._lanes:
             due = [ms for ms in (lane.next_timer_ms, lane.window.next_due_ms()) if ms is not None]

@@ -8,14 +8,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from phasm_fdb import resizing
+from phasm_fdb.lease import Lease
 from phasm_fdb.runtime import membership
-from phasm_fdb.runtime.lease import Lease
 from phasm_fdb.runtime.membership import Evicted, Presence, Survey
 from phasm_fdb.runtime.observer import Observer
 from phasm_fdb.runtime.sharing import plan
-from phasm_fdb.runtime.telemetry import Telemetry
-from phasm_fdb.runtime.transacting import Transactor
-from phasm_fdb.transition.context import LayerContext
+from phasm_fdb.runtime.worker_context import WorkerContext
 
 logger = logging.getLogger("phasm_fdb.worker")
 
@@ -44,27 +42,22 @@ class Keeper:
 
     Args:
         session: makes a new, unique session.
-        lease_seconds: a worker that has not made a heartbeat for so long is dead, in the eyes of the others.
     """
 
     def __init__(
         self,
-        context: LayerContext,
-        transact: Transactor,
+        worker: WorkerContext,
         presence: Presence,
         session: Callable[[], bytes],
-        lease_seconds: float,
         holder: Holder,
-        telemetry: Telemetry,
     ) -> None:
-        self._context = context
-        self._transact = transact
+        self._worker = worker
+        self._transact = worker.transact
         self._presence = presence
         self._new_session = session
-        self._lease_seconds = lease_seconds
+        self._lease_seconds = worker.lease_seconds
         self._holder = holder
-        self._telemetry = telemetry
-        self._observer = Observer(lease_seconds)
+        self._observer = Observer(worker.lease_seconds)
         self._good_until = float("-inf")
         self._is_in = False
         self.session = session()
@@ -96,11 +89,11 @@ class Keeper:
         if not self.is_good:
             return
         leases = list(self._holder.held().values())
-        await self._transact(membership.leave, self._context.keyspace, self.session, leases)
+        await self._transact(membership.leave, self.session, leases)
 
     async def _enter(self) -> None:
         begun = asyncio.get_running_loop().time()
-        await self._transact(membership.enter, self._context, self.session, self._presence)
+        await self._transact(membership.enter, self.session, self._presence)
         self._good_until = begun + self._lease_seconds
         self._is_in = True
 
@@ -131,7 +124,7 @@ class Keeper:
     async def _beat(self) -> Survey:
         begun = asyncio.get_running_loop().time()
         self._presence = self._presence.next()
-        survey: Survey = await self._transact(membership.beat, self._context, self.session, self._presence)
+        survey: Survey = await self._transact(membership.beat, self.session, self._presence)
         self._good_until = begun + self._lease_seconds
         survey.workers[self.session] = self._presence.encode()
         return survey
@@ -141,27 +134,27 @@ class Keeper:
         dead.pop(self.session, None)
         if not dead:
             return
-        evicted = await self._transact(membership.evict, self._context.keyspace, dead)
+        evicted = await self._transact(membership.evict, dead)
         for session in evicted:
             row = survey.workers.pop(session)
             logger.warning("worker %s is dead", Presence.decode(row).name, extra=self._fields())
 
     async def _claim(self, survey: Survey, lanes: tuple[int, ...]) -> None:
-        leases: list[Lease] = await self._transact(membership.claim, self._context, self.session, lanes)
-        self._telemetry.count("leases.claimed", len(leases))
+        leases: list[Lease] = await self._transact(membership.claim, self.session, lanes)
+        self._worker.telemetry.count("leases.claimed", len(leases))
         left_by_dead = [one for one in leases if survey.lease(one.lane).owner not in (None, self.session)]
-        self._telemetry.count("leases.takeovers", len(left_by_dead))
+        self._worker.telemetry.count("leases.takeovers", len(left_by_dead))
         if leases:
             self._holder.gained(leases)
 
     async def _resize(self) -> None:
         """Do what `Layer.resize` wished for, once no worker holds a lane any more."""
         if not self._holder.held():
-            await self._transact.call(resizing.carry_out, self._context)
+            await self._transact.call(resizing.carry_out, self._worker.layer)
 
     def _fields(self) -> dict[str, Any]:
         return {
             "worker": self._presence.name,
             "session": self.session.hex(),
-            "machine": self._context.definition.name,
+            "machine": self._worker.layer.definition.name,
         }

@@ -8,7 +8,7 @@ from typing import Any
 
 from phasm_fdb.database.versions import VERSIONS_PER_SECOND
 from phasm_fdb.keyspace import Keyspace
-from phasm_fdb.runtime.lease import Lease
+from phasm_fdb.lease import Lease
 from phasm_fdb.runtime.window import Window
 from phasm_fdb.runtime.work import Work
 

@@ -9,14 +9,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from phasm_fdb.errors import StaleLease
-from phasm_fdb.runtime.capabilities import Capabilities
+from phasm_fdb.lease import Lease
 from phasm_fdb.runtime.lane import Lane
-from phasm_fdb.runtime.lease import Lease
 from phasm_fdb.runtime.membership import Presence, Survey, hand_over
-from phasm_fdb.runtime.supervisor import Supervisor
 from phasm_fdb.runtime.takeover import take_over
-from phasm_fdb.runtime.transacting import Transactor
-from phasm_fdb.transition.context import LayerContext
+from phasm_fdb.runtime.worker_context import WorkerContext
 
 logger = logging.getLogger("phasm_fdb.worker")
 
@@ -32,23 +29,8 @@ class Lanes:
         changed: a lane may have become idle.
     """
 
-    def __init__(
-        self,
-        context: LayerContext,
-        transact: Transactor,
-        capabilities: Capabilities,
-        supervisor: Supervisor,
-        now_ms: Callable[[], int],
-        lease_seconds: float,
-        name: str,
-    ) -> None:
-        self._context = context
-        self._transact = transact
-        self._capabilities = capabilities
-        self._supervisor = supervisor
-        self._now_ms = now_ms
-        self._lease_seconds = lease_seconds
-        self._name = name
+    def __init__(self, worker: WorkerContext) -> None:
+        self._worker = worker
         self._lanes: dict[int, Lane] = {}
         self._said: set[str] = set()
         self.session: Callable[[], bytes] = bytes
@@ -90,10 +72,10 @@ class Lanes:
 
     def gained(self, leases: list[Lease]) -> None:
         for lease in leases:
-            capabilities = self._capabilities
-            lane = Lane(lease, self._context.keyspace, capabilities.is_limited, capabilities.knows)
+            capabilities = self._worker.capabilities
+            lane = Lane(lease, self._worker.layer.keyspace, capabilities.is_limited, capabilities.knows)
             self._lanes[lease.lane] = lane
-            self._supervisor.keep(f"taking lane {lease.lane} over", functools.partial(self._open, lane))
+            self._worker.supervisor.keep(f"taking lane {lease.lane} over", functools.partial(self._open, lane))
 
     def lost(self, lane: int) -> None:
         gone = self._lanes.pop(lane, None)
@@ -123,7 +105,7 @@ class Lanes:
         if self.of(lane.lease) is not lane:
             return
         try:
-            doubtful = await self._transact(take_over, self._context, lane.lease, self._now_ms())
+            doubtful = await self._worker.transact(take_over, lane.lease)
         except StaleLease:
             self._drop(lane)
             return
@@ -160,13 +142,13 @@ class Lanes:
 
     def _drain(self, lane: Lane, heir: bytes | None, now: float) -> None:
         lane.draining_since, lane.heir = now, heir
-        self._supervisor.keep(f"handing lane {lane.lease.lane} over", functools.partial(self._hand_over, lane))
+        self._worker.supervisor.keep(f"handing lane {lane.lease.lane} over", functools.partial(self._hand_over, lane))
 
     async def _hand_over(self, lane: Lane) -> None:
         """Wait until nothing of the lane is in the works, and give it away."""
         while lane.draining_since is not None and self.of(lane.lease) is lane:
             if lane.is_idle:
-                await self._transact(hand_over, self._context.keyspace, lane.lease, lane.heir)
+                await self._worker.transact(hand_over, lane.lease, lane.heir)
                 self._drop(lane)
                 return
             self.changed.clear()
@@ -175,11 +157,11 @@ class Lanes:
     def _reconsider(self, lane: Lane, now: float) -> None:
         """Keep a lane that cannot be emptied in time: those behind a slow action should not have to wait for it."""
         assert lane.draining_since is not None
-        if now - lane.draining_since >= self._lease_seconds and not lane.is_idle:
+        if now - lane.draining_since >= self._worker.lease_seconds and not lane.is_idle:
             lane.draining_since = lane.heir = None
-            lane.reluctant_until = now + RELUCTANCE * self._lease_seconds
+            lane.reluctant_until = now + RELUCTANCE * self._worker.lease_seconds
             lane.dirty = True
             self.tell()
 
     def _fields(self, lane: Lane) -> dict[str, Any]:
-        return {"worker": self._name, "lane": lane.lease.lane, "machine": self._context.definition.name}
+        return {"worker": self._worker.name, "lane": lane.lease.lane, "machine": self._worker.layer.definition.name}

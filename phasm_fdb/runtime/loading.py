@@ -12,12 +12,12 @@ from fdb.tuple import Versionstamp
 from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.waiting import wait
 from phasm_fdb.errors import CodecError
-from phasm_fdb.keyspace import stamp_of
+from phasm_fdb.keyspace import Keyspace, stamp_of
+from phasm_fdb.lease import Lease
 from phasm_fdb.records import Progress, Record, tag_of
 from phasm_fdb.runtime.lane import Lane
-from phasm_fdb.runtime.lease import Lease
 from phasm_fdb.runtime.work import Work
-from phasm_fdb.transition.context import LayerContext
+from phasm_fdb.runtime.worker_transaction import WorkerTransaction
 
 PAGE = 500
 #: Each time a lane is read, so many actions that wait for their next attempt are looked for: they may be cancelled.
@@ -53,7 +53,7 @@ class Page:
     version: int = 0
 
 
-def read_pages(context: LayerContext, lanes: Sequence[tuple[Lane, bool]], tr: Any) -> list[Page]:
+def read_pages(at: WorkerTransaction, lanes: Sequence[tuple[Lane, bool]]) -> list[Page]:
     """Read the next page of each lane, and what waits in its timers and inbox, at one version.
 
     Everything is asked for before anything is waited for, so this takes one round trip however many lanes there are.
@@ -62,26 +62,26 @@ def read_pages(context: LayerContext, lanes: Sequence[tuple[Lane, bool]], tr: An
     Args:
         lanes: the lanes, each with whether there is room for more of its works.
     """
-    asked = [_Asked(context, lane, wanted, tr) for lane, wanted in lanes]
-    dead = context.outbox.stillborn(tr.snapshot)
-    version = wait(tr.get_read_version())
+    asked = [_Asked(at, lane, wanted) for lane, wanted in lanes]
+    dead = at.context.outbox.stillborn(at.tr.snapshot)
+    version = wait(at.tr.get_read_version())
     return [one.page(dead, version) for one in asked]
 
 
 class _Asked:
     """The reads of one lane, under way."""
 
-    def __init__(self, context: LayerContext, lane: Lane, wanted: bool, tr: Any) -> None:
-        reader, keys, number = tr.snapshot, context.keyspace, lane.lease.lane
+    def __init__(self, at: WorkerTransaction, lane: Lane, wanted: bool) -> None:
+        reader, keys, number = at.tr.snapshot, at.context.keyspace, lane.lease.lane
         self._keys = keys
         self._lane = lane
-        self._fresh = _Span(context, reader, lane, lane.cursor, lane.end) if wanted else None
+        self._fresh = _Span(keys, reader, lane, lane.cursor, lane.end) if wanted else None
         again = lane.window.second_look()
-        self._again = None if again is None else _Span(context, reader, lane, again, lane.cursor)
+        self._again = None if again is None else _Span(keys, reader, lane, again, lane.cursor)
         self._waiting = [(work, reader.get(work.row)) for work in lane.window.asleep(WAITING_LOOKED_FOR)]
         self._timers = rows(reader, *keys.timers(number), limit=1)
         self._inbox = rows(reader, *keys.inbox(number), limit=1)
-        self._watch = tr.watch(keys.signal(number)) if lane.watch is None else None
+        self._watch = at.tr.watch(keys.signal(number)) if lane.watch is None else None
 
     def page(self, dead: set[Versionstamp], version: int) -> Page:
         """What was read, once it is there."""
@@ -117,12 +117,12 @@ class _Span:
         reached: the key behind the last row, once `works` has been called.
     """
 
-    def __init__(self, context: LayerContext, reader: Any, lane: Lane, begin: bytes, end: bytes) -> None:
-        self._keys = context.keyspace
+    def __init__(self, keys: Keyspace, reader: Any, lane: Lane, begin: bytes, end: bytes) -> None:
+        self._keys = keys
         self._lease = lane.lease
         self.reached = begin
-        first, last = context.keyspace.progress(lane.lease.lane)
-        beyond = len(context.keyspace.lane(lane.lease.lane)[0])
+        first, last = keys.progress(lane.lease.lane)
+        beyond = len(keys.lane(lane.lease.lane)[0])
         self._rows = rows(reader, begin, end, limit=PAGE)
         self._progress = rows(reader, first + begin[beyond:], last, limit=PAGE)
 

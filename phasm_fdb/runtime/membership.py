@@ -17,8 +17,9 @@ from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.errors import CodecError
 from phasm_fdb.keyspace import Keyspace
+from phasm_fdb.lease import Lease
 from phasm_fdb.resizing import wish
-from phasm_fdb.runtime.lease import Lease
+from phasm_fdb.runtime.worker_transaction import WorkerTransaction
 from phasm_fdb.transition.context import LayerContext
 
 _PRESENCE: tuple[plain.Kinds, ...] = ((int,), (str,), (list,), (list,))
@@ -85,26 +86,25 @@ class Survey:
         return owner is None or owner not in self.workers
 
 
-def enter(context: LayerContext, session: bytes, presence: Presence, tr: Any) -> None:
+def enter(at: WorkerTransaction, session: bytes, presence: Presence) -> None:
     """Write a new worker's row, in a keyspace that is created if nothing is there.
 
     Raises:
         KeyspaceError: the keyspace is not this machine's, or was upgraded beyond this worker's code.
     """
-    staged = Staged(tr)
-    context.meta.load(staged)
-    staged.set(context.keyspace.worker(session), presence.encode())
-    staged.flush(tr)
+    at.load_meta()
+    at.staged.set(at.context.keyspace.worker(session), presence.encode())
+    at.flush()
 
 
-def leave(keyspace: Keyspace, session: bytes, leases: Iterable[Lease], tr: Any) -> None:
+def leave(at: WorkerTransaction, session: bytes, leases: Iterable[Lease]) -> None:
     """Give back what a worker holds, and remove its row: what is left of it then is as if it had died."""
     for lease in leases:
-        hand_over(keyspace, lease, None, tr)
-    tr.clear(keyspace.worker(session))
+        hand_over(at, lease, None)
+    at.tr.clear(at.context.keyspace.worker(session))
 
 
-def beat(context: LayerContext, session: bytes, presence: Presence, tr: Any) -> Survey:
+def beat(at: WorkerTransaction, session: bytes, presence: Presence) -> Survey:
     """Write a heartbeat, and look around.
 
     The look is a snapshot, so that workers' heartbeats do not conflict with each other; whoever acts on it checks
@@ -114,22 +114,22 @@ def beat(context: LayerContext, session: bytes, presence: Presence, tr: Any) -> 
         Evicted: the worker's row is gone.
         KeyspaceError: the layer was upgraded beyond this worker's code.
     """
-    keyspace = context.keyspace
+    keyspace, snapshot = at.context.keyspace, at.tr.snapshot
     own = keyspace.worker(session)
-    if Staged(tr).read(own) is None:
+    if at.staged.read(own) is None:
         raise Evicted
-    tr.set(own, presence.encode())
-    lanes = context.meta.peek(Staged(tr.snapshot)).lanes
+    at.tr.set(own, presence.encode())
+    lanes = at.context.meta.peek(Staged(snapshot)).lanes
     workers, leases = {}, {}
-    for key, value in rows(tr.snapshot, *keyspace.workers()):
+    for key, value in rows(snapshot, *keyspace.workers()):
         with contextlib.suppress(CodecError):
             workers[keyspace.session_of(key)] = value
-    for key, value in rows(tr.snapshot, *keyspace.leases()):
+    for key, value in rows(snapshot, *keyspace.leases()):
         with contextlib.suppress(CodecError):
             lane = keyspace.lane_of(key)
             if key == keyspace.lease(lane):  # a number can be written in more than one way
                 leases[lane] = Lease.decode(lane, value)
-    return Survey(lanes, workers, leases, _is_being_resized(context, tr.snapshot))
+    return Survey(lanes, workers, leases, _is_being_resized(at.context, snapshot))
 
 
 def _is_being_resized(context: LayerContext, reader: Any) -> bool:
@@ -140,28 +140,27 @@ def _is_being_resized(context: LayerContext, reader: Any) -> bool:
         return False
 
 
-def evict(keyspace: Keyspace, dead: dict[bytes, bytes], tr: Any) -> list[bytes]:
+def evict(at: WorkerTransaction, dead: dict[bytes, bytes]) -> list[bytes]:
     """Remove the rows of workers that have not changed; those that did are alive after all."""
-    staged = Staged(tr)
-    evicted = [session for session, seen in dead.items() if staged.read(keyspace.worker(session)) == seen]
+    keyspace = at.context.keyspace
+    evicted = [session for session, seen in dead.items() if at.staged.read(keyspace.worker(session)) == seen]
     for session in evicted:
-        tr.clear(keyspace.worker(session))
+        at.tr.clear(keyspace.worker(session))
     return evicted
 
 
-def claim(context: LayerContext, session: bytes, lanes: Iterable[int], tr: Any) -> list[Lease]:
+def claim(at: WorkerTransaction, session: bytes, lanes: Iterable[int]) -> list[Lease]:
     """Take those of the lanes that are free, or were given to this worker.
 
     Raises:
         Evicted: the worker's row is gone.
     """
-    keyspace = context.keyspace
-    staged = Staged(tr)
+    keyspace, staged = at.context.keyspace, at.staged
     if staged.read(keyspace.worker(session)) is None:
         raise Evicted
-    if _is_being_resized(context, tr):
+    if _is_being_resized(at.context, at.tr):
         return []
-    count = context.meta.load(staged).lanes
+    count = at.load_meta().lanes
     claimed = []
     for lane in lanes:
         lease = Lease.decode(lane, staged.read(keyspace.lease(lane)))
@@ -169,7 +168,7 @@ def claim(context: LayerContext, session: bytes, lanes: Iterable[int], tr: Any) 
             lease = lease.taken_by(session)
             staged.set(keyspace.lease(lane), lease.encode())
             claimed.append(lease)
-    staged.flush(tr)
+    at.flush()
     return claimed
 
 
@@ -179,8 +178,8 @@ def _is_free(keyspace: Keyspace, staged: Staged, lease: Lease, session: bytes) -
     return staged.read(keyspace.worker(lease.owner)) is None
 
 
-def hand_over(keyspace: Keyspace, lease: Lease, to: bytes | None, tr: Any) -> None:
+def hand_over(at: WorkerTransaction, lease: Lease, to: bytes | None) -> None:
     """Give a lane to the worker `to`, or to whoever claims it; does nothing if it is not held any more."""
-    row = keyspace.lease(lease.lane)
-    if Staged(tr).read(row) == lease.encode():
-        tr.set(row, (lease.given_back() if to is None else lease.taken_by(to)).encode())
+    row = at.context.keyspace.lease(lease.lane)
+    if at.staged.read(row) == lease.encode():
+        at.tr.set(row, (lease.given_back() if to is None else lease.taken_by(to)).encode())

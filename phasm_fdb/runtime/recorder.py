@@ -14,36 +14,36 @@ from typing import Any
 from fdb.tuple import Versionstamp
 
 from phasm_fdb.database.staged import Staged, encode_count
-from phasm_fdb.dead_letters import bury
 from phasm_fdb.errors import CodecError, InputError, NewerValue, TransitionError
 from phasm_fdb.failure import Failure, reads_of, text_of
 from phasm_fdb.keys import MAX_VALUE_BYTES
-from phasm_fdb.keyspace import STAMP_BYTES
+from phasm_fdb.keyspace import STAMP_BYTES, Keyspace
 from phasm_fdb.machine import TrackedActionCompleted
-from phasm_fdb.outbox import TransactionStamps, encode_place, place_of
+from phasm_fdb.outbox import IdRow
 from phasm_fdb.records import Progress, Record
 from phasm_fdb.runtime.causes import ResultLost, cause_of, is_ours, is_refusal
 from phasm_fdb.runtime.ending import Ending, Settled, Verdict
 from phasm_fdb.runtime.work import Work
-from phasm_fdb.transition.context import LayerContext
-from phasm_fdb.transition.layer_transaction import LayerTransaction
+from phasm_fdb.runtime.worker_transaction import WorkerTransaction
 
 ONE = encode_count(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """Records endings in one transaction.
+    """Records endings in one transaction."""
 
-    Attributes:
-        staged: what is written, over the transaction.
-        now_ms: the time, in milliseconds since the epoch.
-    """
+    at: WorkerTransaction
 
-    context: LayerContext
-    staged: Staged
-    stamps: TransactionStamps
-    now_ms: int
+    @property
+    def staged(self) -> Staged:
+        """What is written, over the transaction."""
+        return self.at.staged
+
+    @property
+    def keys(self) -> Keyspace:
+        """Where everything lies."""
+        return self.at.context.keyspace
 
     def record(self, ending: Ending) -> Settled:
         """Record one ending; what it leads to touches no other one."""
@@ -57,7 +57,7 @@ class Recorder:
         try:
             if work.progress.failures:
                 return self._apply_kept(ending)
-            return self._apply(ending, self.context.definition.encode_result(ending.result))
+            return self._apply(ending, self.at.context.definition.encode_result(ending.result))
         except (InputError, TransitionError) as refusal:
             return replace(self._fail(ending, refusal), refusal=refusal)
 
@@ -66,17 +66,17 @@ class Recorder:
 
         A row to which its id does not lead is of an action that was cancelled: it is removed.
         """
-        keys, staged = self.context.keyspace, self.staged
+        keys, staged = self.keys, self.staged
         place = staged.read(keys.id_row(work.packed_id))
         if place is None:
             return self._remove_leftover(work)
         assert work.record is not None
         minted = work.record.packed_id is None
         kept = work.origin_bytes if work.progress.failures else None
-        expected = encode_place(work.lane, work.stamp.user_version, minted, kept=kept)
+        expected = IdRow(work.lane, work.stamp.user_version, minted, kept=kept).encode()
         if place != expected:
             try:
-                lane, number, _, due, _ = place_of(place)
+                lane, number, _, due, *_ = IdRow.decode(place)
             except CodecError:
                 staged.set(keys.id_row(work.packed_id), expected)
             else:
@@ -96,11 +96,11 @@ class Recorder:
         if len(location) < STAMP_BYTES:
             return False
         stamp = Versionstamp(location[:STAMP_BYTES], work.stamp.user_version)
-        return self.staged.read(self.context.keyspace.outbox_row(work.lane, stamp)) is not None
+        return self.staged.read(self.keys.outbox_row(work.lane, stamp)) is not None
 
     def _remove_leftover(self, work: Work) -> bool:
         self.staged.clear(work.row)
-        self.staged.clear(self.context.keyspace.progress_row(work.lane, work.stamp))
+        self.staged.clear(self.keys.progress_row(work.lane, work.stamp))
         return False
 
     # ---------------------------------------------------------------------------------------------- results
@@ -108,7 +108,7 @@ class Recorder:
     def _apply_kept(self, ending: Ending) -> Settled:
         """Feed the result that is kept to the machine."""
         try:
-            failure = Failure.read(self.staged, self.context.keyspace, ending.work.origin_bytes)
+            failure = Failure.read(self.staged, self.keys, ending.work.origin_bytes)
             if not failure.result:
                 raise ResultLost(f"the result of {ending.work.id!r} was kept, and is not there any more")
         except Exception as error:
@@ -126,15 +126,15 @@ class Recorder:
         Raises:
             TransitionError: the machine refuses a result that was not kept before.
         """
-        work, definition = ending.work, self.context.definition
+        work, definition = ending.work, self.at.context.definition
         is_kept = work.progress.failures > 0
         input: TrackedActionCompleted[Any] | None = None
         try:
             result = definition.results.from_raw(raw) if is_kept else ending.result
-            input = TrackedActionCompleted(work.id, result, self.now_ms)
+            input = TrackedActionCompleted(work.id, result, self.at.now_ms)
             if ending.too_large is not None:
                 raise ending.too_large
-            applied = LayerTransaction(self.context, self.staged, self.stamps).apply(input)
+            applied = self.at.apply(input)
         except Exception as error:
             if not is_ours(error) or (is_refusal(error) and not is_kept):
                 raise
@@ -151,10 +151,10 @@ class Recorder:
         work = ending.work
         failures = work.progress.failures + 1
         if failures >= ending.retry.max_transitions and not isinstance(error, NewerValue):
-            reads = () if input is None else reads_of(self.context, self.staged, input)
+            reads = () if input is None else reads_of(self.at, input)
             return replace(self._give_up(ending, cause_of(error), Failure((raw,), text_of(error), reads)), error=error)
         if failures == 1:
-            Failure((raw,)).write(self.staged, self.context.keyspace, work.origin_bytes)
+            Failure((raw,)).write(self.staged, self.keys, work.origin_bytes)
         return replace(self._try_later(ending, error, failures), verdict=Verdict.KEPT, error=error)
 
     # --------------------------------------------------------------------------------------------- failures
@@ -162,13 +162,13 @@ class Recorder:
     def _fail(self, ending: Ending, error: BaseException) -> Settled:
         """Record that an attempt failed: another one follows, or a result that says so, or none."""
         work, retry = ending.work, ending.retry
-        elapsed = (self.now_ms - work.progress.first_ms) / 1000
+        elapsed = (self.at.now_ms - work.progress.first_ms) / 1000
         if not retry.is_spent(work.progress.attempts, error, elapsed):
             return self._try_later(ending, error, 0)
         if retry.on_exhausted is not None and work.action is not None:
             try:
                 result = retry.on_exhausted(work.action, error)
-                raw = self.context.definition.encode_result(result)
+                raw = self.at.context.definition.encode_result(result)
                 return self._apply(replace(ending, result=result), raw)
             except Exception as second:
                 if not is_ours(second):
@@ -182,11 +182,11 @@ class Recorder:
         work = ending.work
         assert work.record is not None
         origin = work.origin_bytes
-        self.context.outbox.remove(self.staged, self.stamps, work.id)
-        failure.write(self.staged, self.context.keyspace, origin)
+        self.at.context.outbox.remove(self.at, work.id)
+        failure.write(self.staged, self.keys, origin)
         record = Record(work.packed_id, work.record.raw, work.packed_key)
         progress = replace(work.progress, origin=origin)
-        bury(self.context, self.staged, self.stamps, record, progress, cause, self.now_ms, origin)
+        self.at.bury(record, progress, cause, origin)
         return Settled(Verdict.BURIED)
 
     def _try_later(self, ending: Ending, error: BaseException, failures: int) -> Settled:
@@ -199,9 +199,9 @@ class Recorder:
         Args:
             failures: how often the machine has failed on the result, if that is kept.
         """
-        work, keys, staged = ending.work, self.context.keyspace, self.staged
+        work, keys, staged = ending.work, self.keys, self.staged
         assert work.record is not None
-        next_ms = self.now_ms + round(ending.delay_seconds * 1000)
+        next_ms = self.at.now_ms + round(ending.delay_seconds * 1000)
         cause = cause_of(error)
         progress = replace(work.progress, running=False, next_ms=next_ms, cause=cause, failures=failures)
         timer = self._as_timer(work, progress)
@@ -209,9 +209,9 @@ class Recorder:
         if failures or not waits_in_place:
             place = staged.read(keys.id_row(work.packed_id))
             assert place is not None, "an action with an outbox row has an id row"
-            _, number, minted, _, _ = place_of(place)
+            _, number, minted, *_ = IdRow.decode(place)
             due, kept = None if waits_in_place else next_ms, work.origin_bytes if failures else None
-            staged.set(keys.id_row(work.packed_id), encode_place(work.lane, number, minted, due, kept=kept))
+            staged.set(keys.id_row(work.packed_id), IdRow(work.lane, number, minted, due, kept=kept).encode())
         if waits_in_place:
             staged.set(keys.progress_row(work.lane, work.stamp), progress.encode())
             return Settled(Verdict.RETRIED, in_place=progress)

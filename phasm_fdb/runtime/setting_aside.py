@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any
 
-from phasm_fdb.database.staged import Staged
-from phasm_fdb.dead_letters import bury, bury_row
 from phasm_fdb.errors import CodecError, message_of
 from phasm_fdb.keyspace import stamp_of
-from phasm_fdb.outbox import TransactionStamps
+from phasm_fdb.lease import Lease
 from phasm_fdb.records import Progress, Record
-from phasm_fdb.runtime.lease import Lease, fence
-from phasm_fdb.transition.context import LayerContext
+from phasm_fdb.runtime.worker_transaction import WorkerTransaction
 
 
-def set_aside(context: LayerContext, lease: Lease, damaged: Mapping[bytes, CodecError], now_ms: int, tr: Any) -> int:
+def set_aside(at: WorkerTransaction, lease: Lease, damaged: Mapping[bytes, CodecError]) -> int:
     """Move rows of a lane to the dead letters; how many it were.
 
     An action of which only the progress does not decode is given up as it is. Of any other row the bytes are kept.
@@ -27,30 +23,22 @@ def set_aside(context: LayerContext, lease: Lease, damaged: Mapping[bytes, Codec
     Raises:
         StaleLease: the lane is lost; nothing was moved.
     """
-    keys, staged, stamps = context.keyspace, Staged(tr), TransactionStamps()
-    fence(keys, staged, lease)
+    at.fence(lease)
+    keys = at.context.keyspace
     for row, error in damaged.items():
-        value = staged.read(row)
+        value = at.staged.read(row)
         if value is None:
             continue
-        if row.startswith(keys.outbox) and _give_up(context, staged, stamps, row, value, error, now_ms):
+        if row.startswith(keys.outbox) and _give_up(at, row, value, error):
             continue
-        bury_row(context, staged, stamps, row, error, now_ms)
+        at.bury_row(row, error)
         if row.startswith(keys.outbox):
-            staged.clear(keys.progress_of(row))
-    staged.flush(tr)
+            at.staged.clear(keys.progress_of(row))
+    at.flush()
     return len(damaged)
 
 
-def _give_up(
-    context: LayerContext,
-    staged: Staged,
-    stamps: TransactionStamps,
-    row: bytes,
-    value: bytes,
-    error: CodecError,
-    now_ms: int,
-) -> bool:
+def _give_up(at: WorkerTransaction, row: bytes, value: bytes, error: CodecError) -> bool:
     """Give an action up whose own row decodes; False if it does not."""
     try:
         stamp, record = stamp_of(row), Record.decode(value, row)
@@ -58,10 +46,10 @@ def _give_up(
     except CodecError:
         return False
     with contextlib.suppress(CodecError):  # the way from the id to the row may be damaged too
-        context.outbox.remove(staged, stamps, id)
-    staged.clear(context.keyspace.id_row(packed_id))
-    staged.clear(row)
-    staged.clear(context.keyspace.progress_of(row))
+        at.context.outbox.remove(at, id)
+    at.staged.clear(at.context.keyspace.id_row(packed_id))
+    at.staged.clear(row)
+    at.staged.clear(at.context.keyspace.progress_of(row))
     letter = Record(packed_id, record.raw, record.packed_key)
-    bury(context, staged, stamps, letter, Progress(origin=row[-12:]), f"CodecError: {message_of(error)}", now_ms)
+    at.bury(letter, Progress(origin=row[-12:]), f"CodecError: {message_of(error)}")
     return True

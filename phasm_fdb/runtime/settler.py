@@ -17,11 +17,9 @@ from phasm_fdb.runtime.ending import Ending, Settled, Verdict
 from phasm_fdb.runtime.lanes import Lanes
 from phasm_fdb.runtime.retry import Retry
 from phasm_fdb.runtime.settling import settle
-from phasm_fdb.runtime.telemetry import Telemetry
-from phasm_fdb.runtime.transacting import Transactor
 from phasm_fdb.runtime.untracked import UntrackedQueue
 from phasm_fdb.runtime.work import Work
-from phasm_fdb.transition.context import LayerContext
+from phasm_fdb.runtime.worker_context import WorkerContext
 
 logger = logging.getLogger("phasm_fdb.worker")
 
@@ -42,20 +40,14 @@ class Settler:
 
     def __init__(
         self,
-        context: LayerContext,
-        transact: Transactor,
+        worker: WorkerContext,
         lanes: Lanes,
         untracked: UntrackedQueue,
-        telemetry: Telemetry,
-        now_ms: Callable[[], int],
         unblocked: Callable[[str], None],
     ) -> None:
-        self._context = context
-        self._transact = transact
+        self._worker = worker
         self._lanes = lanes
         self._untracked = untracked
-        self._telemetry = telemetry
-        self._now_ms = now_ms
         self._unblocked = unblocked
         self._queue: deque[Ending] = deque()
         self._filled = asyncio.Event()
@@ -79,7 +71,7 @@ class Settler:
                 await self._filled.wait()
             batch = list(itertools.islice(self._queue, self._size.now))
             try:
-                settled, attempts = await self._transact.counted(settle, self._context, batch, self._now_ms())
+                settled, attempts = await self._worker.transact.counted(settle, batch)
             except Exception as error:
                 if error_code(error) not in TOO_LARGE:
                     raise
@@ -131,7 +123,7 @@ class Settler:
             lane.window.done(work)
 
     def _count(self, ending: Ending, settled: Settled) -> None:
-        count, verdict = self._telemetry.count, settled.verdict
+        count, verdict = self._worker.telemetry.count, settled.verdict
         if verdict is Verdict.COMPLETED:
             count("transitions")
             count("actions.completed")
@@ -159,7 +151,7 @@ class Settler:
         logger.log(
             logging.ERROR if is_first or verdict is Verdict.BURIED else logging.WARNING,
             "%s failed on the result of %s %r for the %d. time, and %s: %s",
-            *(self._context.definition.name, work.tag, work.id, work.progress.failures + 1, verdict.value),
+            *(self._worker.layer.definition.name, work.tag, work.id, work.progress.failures + 1, verdict.value),
             cause_of(error),
             extra=_fields(work, verdict),
             exc_info=error if is_first or verdict is Verdict.BURIED else None,

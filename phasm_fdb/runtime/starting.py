@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from phasm_fdb.database.staged import Staged
+from phasm_fdb.definition import Definition
 from phasm_fdb.errors import CodecError, NewerValue
 from phasm_fdb.records import Progress, Record
-from phasm_fdb.runtime.capabilities import Capabilities
-from phasm_fdb.runtime.lease import stale_among
+from phasm_fdb.runtime.capabilities import Capabilities, Capability
 from phasm_fdb.runtime.limit import Limiter, Permits
 from phasm_fdb.runtime.work import Work
-from phasm_fdb.transition.context import LayerContext
+from phasm_fdb.runtime.worker_transaction import WorkerTransaction
 
 
 @dataclass(slots=True)
@@ -43,82 +41,66 @@ class Started:
     denied: dict[str, tuple[list[Work], float]] = field(default_factory=dict)
 
 
-def start(
-    context: LayerContext,
-    capabilities: Capabilities,
-    limiter: Limiter,
-    works: Sequence[Work],
-    now_ms: int,
-    tr: Any,
-) -> Started:
+def start(at: WorkerTransaction, capabilities: Capabilities, limiter: Limiter, works: Sequence[Work]) -> Started:
     """Note, in one transaction, that these works run from now on; the caller commits it and then calls the handlers.
 
     What is known of the works is left as it is until then: the transaction may run again, or not be committed at all.
     """
-    keys = context.keyspace
-    staged = Staged(tr)
+    keys, staged = at.context.keyspace, at.staged
     started = Started()
     leases = dict.fromkeys(work.lease for work in works)
     rows = [*(keys.lease(lease.lane) for lease in leases), *(work.row for work in works)]
     contents = staged.read_many(rows)[len(leases) :]
-    stale = stale_among(keys, staged, leases)
+    stale = at.stale_among(leases)
     wanted: dict[str, list[Work]] = defaultdict(list)
     for work, content in zip(works, contents, strict=True):
         if work.lease in stale:
             started.stale.append(work)
         elif content is None:
             started.gone.append(work)
-        else:
-            _sort(context, capabilities, work, content, started, wanted)
+        elif _may_start(at.context.definition, capabilities, work, content, started):
+            wanted[work.tag].append(work)
     for tag, same_type in wanted.items():
-        permits = _permits(capabilities, limiter, tr, staged, tag, same_type)
+        permits = _permits(at, limiter, capabilities.by_tag[tag], same_type)
         for index, work in enumerate(same_type[: permits.count]):
-            progress = _begun(work.progress, now_ms)
+            progress = _begun(work.progress, at.now_ms)
             staged.set(keys.progress_row(work.lane, work.stamp), progress.encode())
             started.running.append((work, progress, permits.slots[index] if permits.slots else None))
         if permits.count < len(same_type):
             started.denied[tag] = same_type[permits.count :], permits.retry_seconds
-    staged.flush(tr)
+    at.flush()
     return started
 
 
-def _sort(
-    context: LayerContext,
-    capabilities: Capabilities,
-    work: Work,
-    content: bytes,
-    started: Started,
-    wanted: dict[str, list[Work]],
-) -> None:
-    """Decode a work, and decide whether it may be started."""
+def _may_start(
+    definition: Definition, capabilities: Capabilities, work: Work, content: bytes, started: Started
+) -> bool:
+    """Decode a work, and decide whether it may be started; what may not is noted, with why."""
     try:
         work.record = record = Record.decode(content, work.row)
         work.id = record.id(work.stamp)
         if work.progress.failures:
             started.kept.append(work)
-            return
+            return False
         raw = record.raw if work.progress.instead is None else work.progress.instead
-        work.action = context.definition.tracked.from_raw(raw)
+        work.action = definition.tracked.from_raw(raw)
     except NewerValue:
         started.newer.append(work)
-        return
+        return False
     except CodecError as error:
         started.unreadable.append((work, error))
-        return
+        return False
     retry = capabilities.by_tag[work.tag].handler.retry
     if retry.max_attempts is not None and work.progress.attempts >= retry.max_attempts:
         started.spent.append(work)
-    else:
-        wanted[work.tag].append(work)
+        return False
+    return True
 
 
-def _permits(
-    capabilities: Capabilities, limiter: Limiter, tr: Any, staged: Staged, tag: str, works: Sequence[Work]
-) -> Permits:
-    capability = capabilities.by_tag[tag]
+def _permits(at: WorkerTransaction, limiter: Limiter, capability: Capability, works: Sequence[Work]) -> Permits:
     if capability.limit is None:
         return Permits(len(works))
-    return limiter.take(tr, staged, capability.name, capability.limit, [work.row[-12:] for work in works])
+    return limiter.take(at.tr, at.staged, capability.name, capability.limit, [work.row[-12:] for work in works])
 
 
 def _begun(before: Progress, now_ms: int) -> Progress:

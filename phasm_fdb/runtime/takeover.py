@@ -8,20 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 from phasm_fdb.actions import Actions, Tracked
-from phasm_fdb.database.staged import Staged
 from phasm_fdb.errors import CodecError
 from phasm_fdb.keys import check_size, pack_element
 from phasm_fdb.keyspace import stamp_of
-from phasm_fdb.meta import Stored
-from phasm_fdb.outbox import TransactionStamps
+from phasm_fdb.lease import Lease
 from phasm_fdb.records import Progress, Record
-from phasm_fdb.runtime.lease import Lease, fence
+from phasm_fdb.runtime.worker_transaction import WorkerTransaction
 from phasm_fdb.transition.context import LayerContext
 
 Row = tuple[bytes, Progress]
 
 
-def take_over(context: LayerContext, lease: Lease, now_ms: int, tr: Any) -> int:
+def take_over(at: WorkerTransaction, lease: Lease) -> int:
     """Resolve what is in doubt in a lane, before anything of it is started.
 
     For an id that the machine's `restore` emits, its action is run in place of the original one; an id that it
@@ -35,17 +33,16 @@ def take_over(context: LayerContext, lease: Lease, now_ms: int, tr: Any) -> int:
         StaleLease: the lane is lost already.
         RestoreError: the machine cannot resume.
     """
-    staged = Staged(tr)
-    fence(context.keyspace, staged, lease)
-    doubtful = list(_doubtful(staged.rows(*context.keyspace.progress(lease.lane))))
+    at.fence(lease)
+    doubtful = list(_doubtful(at.staged.rows(*at.context.keyspace.progress(lease.lane))))
     if not doubtful:
         return 0
-    stored = context.meta.load(staged)
-    resumed = _restored(context, tr, stored)
-    for key, progress in doubtful:
-        _resolve(context, staged, lease.lane, (key, progress), resumed)
-    _add_unknown(context, staged, resumed, stored.lanes, now_ms)
-    staged.flush(tr)
+    at.load_meta()
+    resumed = _restored(at)
+    for row in doubtful:
+        _resolve(at, lease.lane, row, resumed)
+    _add_unknown(at, resumed)
+    at.flush()
     return len(doubtful)
 
 
@@ -59,17 +56,17 @@ def _doubtful(rows: Iterator[tuple[bytes, bytes]]) -> Iterator[Row]:
                 yield key, progress
 
 
-def _restored(context: LayerContext, tr: Any, stored: Stored) -> dict[bytes, Tracked[Any]]:
+def _restored(at: WorkerTransaction) -> dict[bytes, Tracked[Any]]:
     """What the machine's `restore` emits, by packed id."""
-    definition = context.definition
+    definition = at.context.definition
     emitted = Actions(definition.machine.max_actions, definition.encode_action)
-    definition.restore(context.state(tr.snapshot, stored.large, "restore"), emitted)
+    definition.restore(at.context.state(at.tr.snapshot, at.meta.large, "restore"), emitted)
     return {pack_element(action.id): action for action in emitted.tracked}
 
 
-def _resolve(context: LayerContext, staged: Staged, lane: int, row: Row, resumed: dict[bytes, Tracked[Any]]) -> None:
+def _resolve(at: WorkerTransaction, lane: int, row: Row, resumed: dict[bytes, Tracked[Any]]) -> None:
     """Let one action in doubt run again, as it was or as `restore` wants it."""
-    key, progress = row
+    (key, progress), context, staged = row, at.context, at.staged
     stamp = stamp_of(key)
     content = staged.read(context.keyspace.outbox_row(lane, stamp))
     if content is None:
@@ -99,13 +96,11 @@ def _as_written_now(context: LayerContext, raw: Any) -> Any:
         return raw
 
 
-def _add_unknown(
-    context: LayerContext, staged: Staged, resumed: dict[bytes, Tracked[Any]], lanes: int, now_ms: int
-) -> None:
+def _add_unknown(at: WorkerTransaction, resumed: dict[bytes, Tracked[Any]]) -> None:
     """Make pending what only the machine's state knows."""
-    stamps = TransactionStamps()
+    context, staged = at.context, at.staged
     staged.read_many([context.keyspace.id_row(packed) for packed in resumed])
     for packed, action in resumed.items():
         if staged.read(context.keyspace.id_row(packed)) is None:
             raw = context.definition.tracked.to_raw(action.action)
-            context.outbox.emit(staged, stamps, action, raw, lanes, now_ms)
+            context.outbox.emit(at, action, raw, at.meta.lanes, at.now_ms)

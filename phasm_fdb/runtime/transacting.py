@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -10,6 +9,8 @@ from typing import Any, TypeVar
 from phasm_fdb.database import aio
 from phasm_fdb.database.transactional import Attempts, run
 from phasm_fdb.runtime.telemetry import Telemetry
+from phasm_fdb.runtime.worker_transaction import WorkerTransaction
+from phasm_fdb.transition.context import LayerContext
 
 T = TypeVar("T")
 
@@ -20,20 +21,34 @@ WORTH_SAYING = 10
 
 
 class Transactor:
-    """`await transact(body, *args)` runs `body(*args, tr)` in a transaction of its own until it commits."""
+    """`await transact(body, *args)` runs `body(at, *args)` in a transaction of its own until it commits.
 
-    def __init__(self, db: Any, telemetry: Telemetry) -> None:
+    `at` is a `WorkerTransaction`, made anew for each attempt; the time that it goes by is that of the call, or `now`
+    (seconds since the epoch).
+
+    Args:
+        clock: the time in seconds since the epoch.
+    """
+
+    def __init__(self, db: Any, context: LayerContext, clock: Callable[[], float], telemetry: Telemetry) -> None:
         self.db = db
+        self._context = context
+        self._clock = clock
         self._telemetry = telemetry
 
-    async def __call__(self, body: Callable[..., T], *args: Any) -> T:
-        return (await self.counted(body, *args))[0]
+    async def __call__(self, body: Callable[..., T], *args: Any, now: float | None = None) -> T:
+        return (await self.counted(body, *args, now=now))[0]
 
-    async def counted(self, body: Callable[..., T], *args: Any) -> tuple[T, int]:
+    async def counted(self, body: Callable[..., T], *args: Any, now: float | None = None) -> tuple[T, int]:
         """The same, and how many attempts it took."""
+        time = self._clock() if now is None else now
+
+        def attempt(tr: Any) -> T:
+            return body(WorkerTransaction(self._context, tr, time), *args)
+
         attempts = _Said(getattr(body, "__name__", repr(body)))
         try:
-            return await aio.run(run, self.db, functools.partial(body, *args), attempts), attempts.number
+            return await aio.run(run, self.db, attempt, attempts), attempts.number
         finally:
             self._telemetry.count("conflicts", attempts.number - 1)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from fdb.tuple import Versionstamp
 
+from phasm_fdb.lease import Lease
 from phasm_fdb.records import Progress, Record
-from phasm_fdb.runtime.lease import Lease
 
 
 @dataclass(slots=True, eq=False)

@@ -25,6 +25,7 @@ from phasm_fdb.runtime.supervisor import Supervisor
 from phasm_fdb.runtime.telemetry import Telemetry
 from phasm_fdb.runtime.transacting import Transactor
 from phasm_fdb.runtime.untracked import UntrackedQueue
+from phasm_fdb.runtime.worker_context import WorkerContext
 
 #: How often a worker sweeps expired receipts and the like.
 SWEEP_SECONDS = 600.0
@@ -87,67 +88,37 @@ class Worker:
         chance = chance if chance is not None else random.Random(os.urandom(32))
         self.name = name or f"{context.definition.name}-worker-{os.getpid()}"
         self._layer = layer
-        self._context = context
-        self._clock = clock
         self._telemetry = Telemetry({"phasm.machine": context.definition.name, "phasm.worker": self.name})
-        self._transact = Transactor(db, self._telemetry)
+        self._transact = Transactor(db, context, clock, self._telemetry)
         longest_pause = min(LONGEST_PAUSE_SECONDS, lease_seconds / BEATS_PER_LEASE)
         self._supervisor = Supervisor(self.name, chance, longest_pause)
         self._next_sweep = float("inf")
         self._stop = asyncio.Event()
         self._background: asyncio.Task[None] | None = None
         capabilities = Capabilities(context.definition, handlers)
-        self._lanes = Lanes(
-            context, self._transact, capabilities, self._supervisor, self._now_ms, lease_seconds, self.name
-        )
-        presence = Presence(0, self.name, tuple(sorted(capabilities.by_tag)), tuple(sorted(capabilities.inputs)))
-        self._keeper = Keeper(
-            context,
-            self._transact,
-            presence,
-            lambda: chance.getrandbits(128).to_bytes(16, "big"),
-            lease_seconds,
-            self._lanes,
-            self._telemetry,
-        )
-        self._lanes.session = lambda: self._keeper.session
         caller = Caller(context, clock, executor, self._telemetry)
-        self._untracked = UntrackedQueue(handlers, caller, self._telemetry, untracked_room, max(1, concurrency // 4))
-        self._settler = Settler(
-            context,
-            self._transact,
-            self._lanes,
-            self._untracked,
-            self._telemetry,
-            self._now_ms,
-            lambda tag: self._dispatcher.unblock(tag),
-        )
-        applier = Applier(
-            context,
-            self._transact,
-            capabilities,
-            self._lanes,
-            self._untracked,
-            self._supervisor,
-            self._telemetry,
-            clock,
-        )
-        self._dispatcher = Dispatcher(
-            context,
-            self._transact,
-            capabilities,
-            self._lanes,
-            self._keeper,
-            self._settler,
-            applier,
-            caller,
-            self._supervisor,
-            self._telemetry,
-            now_ms=self._now_ms,
+        worker = WorkerContext(
+            name=self.name,
+            layer=context,
+            transact=self._transact,
+            capabilities=capabilities,
+            caller=caller,
+            supervisor=self._supervisor,
+            telemetry=self._telemetry,
+            clock=clock,
             chance=chance,
+            lease_seconds=lease_seconds,
             concurrency=concurrency,
             poll_seconds=poll_seconds,
         )
+        self._lanes = Lanes(worker)
+        presence = Presence(0, self.name, tuple(sorted(capabilities.by_tag)), tuple(sorted(capabilities.inputs)))
+        self._keeper = Keeper(worker, presence, lambda: chance.getrandbits(128).to_bytes(16, "big"), self._lanes)
+        self._lanes.session = lambda: self._keeper.session
+        self._untracked = UntrackedQueue(handlers, caller, self._telemetry, untracked_room, max(1, concurrency // 4))
+        self._settler = Settler(worker, self._lanes, self._untracked, lambda tag: self._dispatcher.unblock(tag))
+        applier = Applier(worker, self._lanes, self._untracked)
+        self._dispatcher = Dispatcher(worker, self._lanes, self._keeper, self._settler, applier)
 
     # ------------------------------------------------------------------------------------------- running
 
@@ -184,8 +155,8 @@ class Worker:
 
     async def _migrate(self) -> None:
         """Bring the state to this code's schema first, if it is older."""
-        if await self._transact(migration.is_due, self._context):
-            await self._transact.call(migration.migrate, self._context)
+        if await self._transact(migration.is_due):
+            await self._transact.call(migration.migrate, self._layer.context)
 
     def _begin(self, migrated: asyncio.Task[None]) -> None:
         """Begin to work, once the state is at this code's schema."""
@@ -239,6 +210,3 @@ class Worker:
             now = time.monotonic()
         for lane in self._lanes:
             yield lane.lease.lane, lane.window.loaded + len(lane.running), lane.age_of_oldest(now)
-
-    def _now_ms(self) -> int:
-        return int(self._clock() * 1000)

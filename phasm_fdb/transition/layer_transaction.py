@@ -216,16 +216,16 @@ class LayerTransaction:
 
     def _settle_outbox(self, decision: Decision, input: Input) -> None:
         """Take the completed action and the cancelled ones out of the outbox, and put the new ones in."""
-        outbox, staged, actions = self.context.outbox, self.staged, decision.actions
+        outbox, actions = self.context.outbox, decision.actions
         if isinstance(input, TrackedActionCompleted):
-            outbox.remove(staged, self.stamps, input.id)
+            outbox.remove(self, input.id)
         if actions.is_empty:
             return
         for id in actions.cancelled:
-            outbox.remove(staged, self.stamps, id)
+            outbox.remove(self, id)
         for action, raw in actions.encoded:
             if not isinstance(action, Untracked):
-                outbox.emit(staged, self.stamps, action, raw, self.meta.lanes, input.at)
+                outbox.emit(self, action, raw, self.meta.lanes, input.at)
 
     def _record(self, decision: Decision, receipt: Receipt | None) -> None:
         """Stage the receipt, and the meta row where a field holds its first large value, or a cache its first use."""

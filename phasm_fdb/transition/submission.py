@@ -40,7 +40,7 @@ def submit(at: LayerTransaction, input: Normal[Any], ordering_key: Any) -> None:
     lane = lane_of(packed_request if packed_key is None else packed_key, lanes)
     assert input.at is not None
     raw = context.definition.inputs.to_raw(input.payload)
-    context.inbox.put(staged, at.stamps, lane, Queued(b"", raw, input.at, packed_request, packed_key))
+    context.inbox.put(at, lane, Queued(b"", raw, input.at, packed_request, packed_key))
     context.receipts.mark_queued(staged, receipt)
     at.flush()
 
@@ -59,7 +59,7 @@ def deliver(at: LayerTransaction, applied: Applied, now_ms: int | None) -> Appli
         for one in applied.untracked:
             raw = {UNTRACKED: at.context.definition.untracked.to_raw(one.action)}
             lane = lane_of(msgpack.packb(raw), lanes)
-            at.context.inbox.put(at.staged, at.stamps, lane, Queued(b"", raw, now_ms or 0, None, None))
+            at.context.inbox.put(at, lane, Queued(b"", raw, now_ms or 0, None, None))
         at.flush()
     return replace(applied, untracked=())
 

@@ -17,10 +17,11 @@ import msgpack
 
 from phasm_fdb import Layer
 from phasm_fdb.keyspace import stamped_key
+from phasm_fdb.lease import Lease
 from phasm_fdb.runtime import App, Attempt, Handlers, Retry, membership, settler
 from phasm_fdb.runtime.ending import Settled, Verdict
-from phasm_fdb.runtime.lease import Lease
 from phasm_fdb.runtime.settling import settle
+from phasm_fdb.runtime.worker_transaction import WorkerTransaction
 from tests.runtime.machines import CheckJob, Done, Job, Jobs
 
 layer = Layer(Jobs(), ("jobs",), lanes=8)
@@ -37,16 +38,16 @@ def audit(tr: Any, what: str, leases: Iterable[Lease]) -> None:
         tr.set_versionstamped_key(stamped_key(row), msgpack.packb([what, lease.lane, lease.token]))
 
 
-def audited_claim(*args: Any) -> list[Lease]:
-    leases = claim(*args)
-    audit(args[-1], CLAIMED, leases)
+def audited_claim(at: WorkerTransaction, *args: Any) -> list[Lease]:
+    leases = claim(at, *args)
+    audit(at.tr, CLAIMED, leases)
     return leases
 
 
-def audited_settle(context: Any, endings: Any, now_ms: int, tr: Any) -> list[Settled]:
-    settled = settle(context, endings, now_ms, tr)
+def audited_settle(at: WorkerTransaction, endings: Any) -> list[Settled]:
+    settled = settle(at, endings)
     both = zip(endings, settled, strict=True)
-    audit(tr, COMPLETED, [ending.work.lease for ending, one in both if one.verdict is Verdict.COMPLETED])
+    audit(at.tr, COMPLETED, [ending.work.lease for ending, one in both if one.verdict is Verdict.COMPLETED])
     return settled
 
 

@@ -190,8 +190,8 @@ async def test_many_inputs_share_a_transaction_and_more_of_them_under_load(world
     async with world.worker(layer, Handlers()) as worker:
         counted = worker._transact.counted
 
-        async def noting(body: Any, *args: Any) -> Any:
-            result, attempts = await counted(body, *args)
+        async def noting(body: Any, *args: Any, **time: Any) -> Any:
+            result, attempts = await counted(body, *args, **time)
             if body.__name__ == "apply_batch":
                 sizes.append(result.taken)
             return result, attempts

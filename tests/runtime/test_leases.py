@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from phasm_fdb import StaleLease, aio
-from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import run
+from phasm_fdb.lease import Lease
 from phasm_fdb.runtime import Attempt, Handlers
-from phasm_fdb.runtime.lease import Lease, fence
+from phasm_fdb.runtime.worker_transaction import WorkerTransaction
 from tests.runtime.machines import CheckJob, Done, Job, Jobs, Order
 from tests.runtime.virtual import Pause, World, in_virtual_time, killed
 
@@ -140,8 +140,7 @@ async def test_a_stale_token_raises_and_nothing_is_written(world: World) -> None
     keys, lease = layer.keyspace, Lease(3, 7, b"me")
 
     def write(tr: Any) -> None:
-        staged = Staged(tr)
-        fence(keys, staged, lease)
+        WorkerTransaction(layer.context, tr, 0.0).fence(lease)
         tr.set(b"proof", b"")
 
     run(world.db, lambda tr: tr.set(keys.lease(3), lease.encode()))
@@ -159,7 +158,7 @@ async def test_a_takeover_makes_a_transaction_under_way_fail(world: World) -> No
     layer, lease = world.layer(Jobs()), Lease(3, 7, b"me")
     run(world.db, lambda tr: tr.set(layer.keyspace.lease(3), lease.encode()))
     tr = world.db.create_transaction()
-    fence(layer.keyspace, Staged(tr), lease)
+    WorkerTransaction(layer.context, tr, 0.0).fence(lease)
     tr.set(b"proof", b"")
     run(world.db, lambda other: other.set(layer.keyspace.lease(3), lease.taken_by(b"other").encode()))
     with pytest.raises(Exception, match="1020"):
@@ -274,10 +273,10 @@ async def test_a_worker_that_cannot_make_its_heartbeats_starts_nothing_after_a_l
         await world.until(lambda: len(worker.lanes) == 8)
         counted, gate = worker._transact.counted, asyncio.Event()
 
-        async def without_heartbeats(body: Any, *args: Any) -> Any:
+        async def without_heartbeats(body: Any, *args: Any, **time: Any) -> Any:
             if body.__name__ == "beat":
                 await gate.wait()
-            return await counted(body, *args)
+            return await counted(body, *args, **time)
 
         worker._transact.counted = without_heartbeats  # type: ignore[method-assign]
         await asyncio.sleep(0.5)

@@ -8,8 +8,8 @@ import pytest
 from phasm_fdb import aio
 from phasm_fdb.database.transactional import run
 from phasm_fdb.embedded import open_memory
+from phasm_fdb.lease import Lease
 from phasm_fdb.runtime import Attempt, Handlers, Limit
-from phasm_fdb.runtime.lease import Lease
 from tests.runtime.machines import Cancel, Done, Job, Jobs, Order, SlowJob
 from tests.runtime.virtual import World, in_virtual_time, killed
 

@@ -50,9 +50,9 @@ class Life:
         made._transact.db = self.db
         counted = made._transact.counted
 
-        async def noting(body: Any, *args: Any) -> Any:
+        async def noting(body: Any, *args: Any, **time: Any) -> Any:
             self.bodies[body.__name__] += 1
-            return await counted(body, *args)
+            return await counted(body, *args, **time)
 
         made._transact.counted = noting  # type: ignore[method-assign]
         return made

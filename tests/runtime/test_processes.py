@@ -23,7 +23,7 @@ import pytest
 
 import phasm_fdb
 from phasm_fdb.database.ranges import rows
-from phasm_fdb.runtime.lease import Lease
+from phasm_fdb.lease import Lease
 from tests.runtime.machines import Order
 from tests.runtime.program import AUDIT, CLAIMED, layer
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasm_fdb.runtime.lease import Lease
+from phasm_fdb.lease import Lease
 from phasm_fdb.runtime.membership import Survey
 from phasm_fdb.runtime.sharing import plan, share
 

@@ -11,7 +11,7 @@ from phasm_fdb.database.ranges import rows
 from phasm_fdb.database.transactional import run
 from phasm_fdb.keys import pack_element
 from phasm_fdb.keyspace import stamp_of
-from phasm_fdb.outbox import encode_place
+from phasm_fdb.outbox import IdRow
 from phasm_fdb.records import Record
 from phasm_fdb.runtime import Attempt, Handlers
 from tests.runtime.machines import Cancel, CheckJob, Done, Job, Jobs, Order, Remind
@@ -135,7 +135,7 @@ def give_floats(layer: Layer, db: Any, times: dict[int, float]) -> None:
             due = times[record.id(stamp)]
             tr.clear(row)
             tr.set(keys.due_prefix(lane, due) + pack_element(stamp), value)  # type: ignore[arg-type]
-            tr.set(keys.id_row(record.packed(stamp)), encode_place(lane, stamp.user_version, False, due))  # type: ignore[arg-type]
+            tr.set(keys.id_row(record.packed(stamp)), IdRow(lane, stamp.user_version, False, due).encode())  # type: ignore[arg-type]
 
     run(db, body)
 

@@ -5,9 +5,9 @@ import random
 import pytest
 from fdb.tuple import Versionstamp
 
+from phasm_fdb.lease import Lease
 from phasm_fdb.records import Progress
 from phasm_fdb.runtime import window as window_module
-from phasm_fdb.runtime.lease import Lease
 from phasm_fdb.runtime.window import KEY_ROOM, LANE_ROOM, TYPE_ROOM, Window
 from phasm_fdb.runtime.work import Work
 

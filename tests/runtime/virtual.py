@@ -121,9 +121,9 @@ class Pause:
         self._open.set()
         counted = worker._transact.counted
 
-        async def gated(body: Callable[..., Any], *args: Any) -> Any:
+        async def gated(body: Callable[..., Any], *args: Any, **time: Any) -> Any:
             await self._open.wait()
-            return await counted(body, *args)
+            return await counted(body, *args, **time)
 
         worker._transact.counted = gated  # type: ignore[method-assign]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from phasm_fdb.errors import InvariantViolation
 from phasm_fdb.keys import pack_element, unpack
+from phasm_fdb.lease import Lease
 from phasm_fdb.machine import TrackedActionCompleted
-from phasm_fdb.outbox import place_of
-from phasm_fdb.runtime.lease import Lease
+from phasm_fdb.outbox import IdRow
 from phasm_fdb.simulation.commit import Commit
 from phasm_fdb.simulation.inspector import Inspector
 from phasm_fdb.simulation.oracles.oracle import Oracle
@@ -46,7 +46,7 @@ class Fencing(Oracle):
             if run.error is None and isinstance(run.input, TrackedActionCompleted):
                 place = commit.before.get(keys.id_row(pack_element(run.input.id)))
                 if place is not None:
-                    lanes[place_of(place)[0]] = f"the result of {run.input.id!r} was applied"
+                    lanes[IdRow.decode(place).lane] = f"the result of {run.input.id!r} was applied"
         return lanes
 
     def _require_held(self, commit: Commit, lane: int, what: str) -> None:

@@ -12,7 +12,7 @@ from phasm_fdb.inbox import Inbox, Queued
 from phasm_fdb.keys import unpack
 from phasm_fdb.keyspace import STAMP_BYTES, stamp_of
 from phasm_fdb.machine import Normal
-from phasm_fdb.outbox import place_of
+from phasm_fdb.outbox import IdRow
 from phasm_fdb.records import Progress, Record
 from phasm_fdb.runtime.attempt import idempotency_key as idempotency_key_of
 from phasm_fdb.simulation.commit import Commit, SnapshotReader
@@ -104,7 +104,7 @@ class Order(Oracle):
         place = snapshot.get(keys.id_row(packed_id))
         if place is None:
             return None
-        lane, number, minted, due, _ = place_of(place)
+        lane, number, minted, due, *_ = IdRow.decode(place)
         if due is not None:
             return None
         if minted:

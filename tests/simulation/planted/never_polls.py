@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
 from phasm_fdb.runtime.dispatcher import Dispatcher
+from phasm_fdb.runtime.worker_context import WorkerContext
 from tests.simulation.theatre import TheatreWorkload
 
 EXPECTED = "at rest"
@@ -15,8 +17,8 @@ Planted = TheatreWorkload
 _make = Dispatcher.__init__
 
 
-def make(self: Dispatcher, *parts: Any, **options: Any) -> None:
-    _make(self, *parts, **{**options, "poll_seconds": NEVER_SECONDS})
+def make(self: Dispatcher, worker: WorkerContext, *parts: Any) -> None:
+    _make(self, replace(worker, poll_seconds=NEVER_SECONDS), *parts)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from phasm_fdb.runtime import lease
+from phasm_fdb.lease import Lease
 from tests.simulation.theatre import TheatreWorkload
 
 EXPECTED = "fencing"
@@ -13,12 +13,12 @@ EXPECTED = "fencing"
 Planted = TheatreWorkload
 
 
-def holds(keyspace: Any, staged: Any, lease: Any) -> bool:
+def holds(self: Lease, keyspace: Any, staged: Any) -> bool:
     """Lets everybody pass."""
     return True
 
 
 @contextmanager
 def planted() -> Iterator[None]:
-    with mock.patch.object(lease, "holds", holds):
+    with mock.patch.object(Lease, "holds", holds):
         yield

@@ -14,10 +14,10 @@ Planted = TheatreWorkload
 _move = firing._move
 
 
-def move(context: Any, staged: Any, stamps: Any, lane: int, key: bytes, record: Any, now_ms: int) -> None:
-    _move(context, staged, stamps, lane, key, record, now_ms)
+def move(at: Any, lane: int, key: bytes, record: Any) -> None:
+    _move(at, lane, key, record)
     if record.is_input:
-        _move(context, staged, stamps, lane, key, record, now_ms)
+        _move(at, lane, key, record)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from phasm_fdb.layer import Layer
-from phasm_fdb.outbox import place_of
+from phasm_fdb.outbox import IdRow
 
 #: Sections that hold one row for each thing that is pending, and none otherwise.
 _OF_PENDING = {"a": "outbox", "n": "progress", "q": "inbox", "x": "stillborn marks"}
@@ -27,7 +27,7 @@ def leftovers(layer: Layer, db: Any, timers: int = 0) -> str:
     for section, name in (("t", "timers"), ("i", "ids"), ("v", "locations")):
         if len(rows.get(section, ())) != timers:
             return f"{len(rows.get(section, ()))} rows of {name}, and {timers} pending: {rows.get(section, ())[:3]}"
-    if any(place_of(value)[3] is None for _, value in rows.get("i", ())):
+    if any(IdRow.decode(value).due is None for _, value in rows.get("i", ())):
         return "an id that is not among the timers"
     for section, name in (("r", "receipts"), ("e", "expiries"), ("u", "receipts of the layer's own")):
         if section in rows:

@@ -13,8 +13,8 @@ QUICK = {"1031": 0.2, "commit slow": 0.1}
 
 @contextmanager
 def undone() -> Iterator[None]:
-    def take(base: Any, queued: Any) -> None:
-        base.clear(queued.key)
+    def take(at: Any, queued: Any) -> None:
+        at.staged.clear(queued.key)
 
     with mock.patch.object(applying, "_take", take):
         yield
