@@ -31,6 +31,8 @@ class Lane:
         reluctant_until: until when the lane is not chosen to be handed over, since it could not be emptied.
         seen: the database's version when the lane was last read, and the loop's time then.
         is_open: it was taken over, and its actions may be started.
+        waits_since: since when, in seconds of the loop's time, it cannot be taken over, since `restore` came upon state
+            that newer code wrote. None while that is not so.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Lane:
         self.heir: bytes | None = None
         self.reluctant_until = 0.0
         self.is_open = False
+        self.waits_since: float | None = None
         self.seen = (0, 0.0)
         self.watch: Any = None
 

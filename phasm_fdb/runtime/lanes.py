@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from phasm_fdb.errors import StaleLease
+from phasm_fdb.errors import NewerValue, StaleLease
 from phasm_fdb.lease import Lease
 from phasm_fdb.runtime.lane import Lane
 from phasm_fdb.runtime.membership import Presence, Survey, hand_over
@@ -19,6 +19,8 @@ logger = logging.getLogger("phasm_fdb.worker")
 
 #: For how many lease times a lane that could not be emptied is not chosen to be handed over again.
 RELUCTANCE = 10
+#: Stands among the types that a worker does not know for state that `restore` cannot read.
+_RESTORE = "restore"
 
 
 class Lanes:
@@ -102,28 +104,56 @@ class Lanes:
 
     async def _open(self, lane: Lane) -> None:
         """Resolve what is in doubt, and begin."""
-        if self.of(lane.lease) is not lane:
-            return
-        try:
-            doubtful = await self._worker.transact(take_over, lane.lease)
-        except StaleLease:
-            self._drop(lane)
-            return
-        if doubtful:
-            logger.info("%d actions were in doubt", doubtful, extra=self._fields(lane))
-        lane.is_open = True
-        self.tell()
+        while self.of(lane.lease) is lane and not lane.is_open:
+            try:
+                doubtful = await self._worker.transact(take_over, lane.lease)
+            except StaleLease:
+                self._drop(lane)
+            except NewerValue as newer:
+                self._leave_to_newer_code(lane, newer)
+                await asyncio.sleep(self._worker.lease_seconds)
+            else:
+                if doubtful:
+                    logger.info("%d actions were in doubt", doubtful, extra=self._fields(lane))
+                lane.is_open, lane.waits_since = True, None
+                self.tell()
+
+    def _leave_to_newer_code(self, lane: Lane, newer: NewerValue) -> None:
+        """Note that `restore` needs newer code: nothing of the lane is started until it has said how to go on."""
+        if lane.waits_since is None:
+            lane.waits_since = asyncio.get_running_loop().time()
+        if _RESTORE not in self._said:
+            self._said.add(_RESTORE)
+            logger.warning(
+                "`restore` came upon state in a newer form, and the lane waits until this worker can read that, or "
+                "another takes the lane; said once: %s",
+                newer,
+                extra=self._fields(lane),
+            )
 
     # ---------------------------------------------------------------------------------------- handing over
 
     def _give_to_those_who_know(self, survey: Survey, now: float) -> None:
-        """Drain each lane that holds types which this worker does not know and another does, to that other."""
+        """Drain each lane that holds types which this worker does not know and another does, to that other.
+
+        Nobody says which state he can read. So a lane that could not be taken over for a lease time goes to the next
+        worker, in a circle.
+        """
         for lane in self:
             self._say_unknown(lane)
+            heir = None
             if lane.draining_since is None and (lane.window.unknown or lane.unknown_inputs):
                 heir = self._heir(lane, survey)
-                if heir is not None:
-                    self._drain(lane, heir, now)
+            elif lane.waits_since is not None and now - lane.waits_since >= self._worker.lease_seconds:
+                heir = self._next_worker(survey)
+            if heir is not None and lane.draining_since is None:
+                self._drain(lane, heir, now)
+
+    def _next_worker(self, survey: Survey) -> bytes | None:
+        """The worker behind this one, in a circle of all; None if there is no other."""
+        own = self.session()
+        others = sorted(session for session in survey.workers if session != own)
+        return next((session for session in others if session > own), others[0] if others else None)
 
     def _heir(self, lane: Lane, survey: Survey) -> bytes | None:
         for session, row in sorted(survey.workers.items()):

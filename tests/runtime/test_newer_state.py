@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
 
-from phasm_fdb import Map, NewerValue, State, StateMachine, Tracked, TrackedActionCompleted, aio
+from phasm_fdb import Layer, Map, NewerValue, Normal, State, StateMachine, Tracked, TrackedActionCompleted, aio
 from phasm_fdb.codec import writing_format
 from phasm_fdb.runtime import Handlers, Retry
 from tests.runtime.virtual import World, in_virtual_time, killed
@@ -135,6 +138,94 @@ async def test_a_result_that_comes_upon_newer_state_is_kept_for_new_code(world: 
         await world.until(lambda: not list(new.pending(world.db)), 600.0)
     assert new_calls == [], "the call is not made again"
     assert list(new.view(world.db).orders.items()) == [] and new.dead_letters(world.db) == []
+
+
+class RestoringOrders(Orders):
+    """Looks at all orders when a lane is taken over."""
+
+    name = "Orders"
+
+    def restore(self, state: Any, actions: Any) -> None:
+        for id, _ in state.orders.items():
+            actions.add(Tracked(id, Ship(id)))
+
+
+@dataclass(frozen=True)
+class Unwrap:
+    """An input of the new code alone: the order is no gift any more."""
+
+    id: int
+
+
+class RestoringGiftOrders(RestoringOrders):
+    name = "Orders"
+    State = GiftOrdersState
+    Input = GiftOrder | Send | Unwrap
+
+    def stf(self, state: Any, input: Any, actions: Any) -> Any:
+        if isinstance(input, Normal) and isinstance(input.payload, Unwrap):
+            state.orders[input.payload.id] = GiftOrder(state.orders[input.payload.id].item)
+            return 0
+        return super().stf(state, input, actions)
+
+
+@contextlib.contextmanager
+def kept_records() -> Iterator[list[Any]]:
+    """Keep what workers log."""
+    records: list[Any] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger = logging.getLogger("phasm_fdb.worker")
+    logger.addHandler(handler)
+    try:
+        yield records
+    finally:
+        logger.removeHandler(handler)
+
+
+async def in_doubt(world: World, new: Layer) -> None:
+    """Leave an order's action in doubt: its worker was killed while it ran."""
+    handlers, begun = Handlers(), asyncio.Event()
+
+    @handlers.on(Ship)
+    async def ship(action: Ship, attempt: Any) -> Shipped:
+        begun.set()
+        await asyncio.sleep(1e6)
+        return Shipped()
+
+    new.apply(world.db, GiftOrder("tea", gift=True))
+    task = asyncio.get_running_loop().create_task(world.worker(new, handlers, "killed").run())
+    await begun.wait()
+    await killed(task)
+
+
+@in_virtual_time
+async def test_a_lane_whose_restore_comes_upon_newer_state_waits_for_new_code(world: World) -> None:
+    new, old = world.layer(RestoringGiftOrders(), lanes=1), world.layer(RestoringOrders(), lanes=1)
+    await in_doubt(world, new)
+    (handlers, calls), (new_handlers, new_calls) = shipping(), shipping()
+    with kept_records() as records:
+        async with world.worker(old, handlers, "old"), world.worker(old, shipping()[0], "also old"):
+            await asyncio.sleep(300)
+            assert calls == [], "nothing of the lane is started before `restore` has said how to go on"
+            said = [record for record in records if "`restore` came upon state in a newer form" in record.getMessage()]
+            assert sorted(record.worker for record in said) == ["also old", "old"], "each says it once"
+            async with world.worker(new, new_handlers, "new"):
+                await world.until(lambda: not list(new.pending(world.db)))
+    assert (calls, new_calls) == ([], [1]) and new.dead_letters(world.db) == []
+
+
+@in_virtual_time
+async def test_a_lane_that_waits_for_new_code_goes_on_when_the_state_can_be_read(world: World) -> None:
+    new, old = world.layer(RestoringGiftOrders(), lanes=1), world.layer(RestoringOrders(), lanes=1)
+    await in_doubt(world, new)
+    handlers, calls = shipping()
+    async with world.worker(old, handlers) as worker:
+        await asyncio.sleep(100)
+        assert (calls, worker.lanes) == ([], (0,))
+        await aio.run(new.apply, world.db, Unwrap(1))
+        await world.until(lambda: not list(new.pending(world.db)))
+    assert calls == [1]
 
 
 @dataclass(frozen=True)
