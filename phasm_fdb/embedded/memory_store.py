@@ -153,7 +153,8 @@ class MemoryStore:
         """See `Store.commit`. `done` is called before this returns."""
         try:
             done(self._commit(request))
-            self._tell_watches()
+            if self._fired:
+                self._tell_watches()
         except BaseException:
             # Interrupted, perhaps in the middle of writing: others may wait for a watch of what was written.
             with self._lock:

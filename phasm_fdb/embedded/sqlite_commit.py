@@ -77,7 +77,8 @@ class GroupWriter:
         self._sleep = sleep
         self._rows = rows
         self._history = History(rows)
-        self._recent = RecentWrites(self._history)
+        self._recent: RecentWrites | None = None
+        """None while a commit is written, and if that was left by an interrupt: it is read anew from the file then."""
         self._tidied_at = now() - TIDY_VERSIONS  # due at once: processes that end soon would leave it to nobody
         self._horizon = Horizon()
         self.refused_at = 0
@@ -147,8 +148,8 @@ class GroupWriter:
         latest: int = connection.execute(_LATEST).fetchone()[0]
         now = self._now()
         version = max(latest + 2, now)  # the one between is the version of what is refused, see `refused_at`
-        # Whatever this is left by, what it leaves unfinished is not used again: the history is read anew from the file.
-        recent, self._recent = self._recent, RecentWrites(self._history)
+        recent = RecentWrites(self._history) if self._recent is None else self._recent
+        self._recent = None
         recent.catch_up(connection, latest)
         batch = Batch(connection, self._rows)
         keys: set[bytes] = set()

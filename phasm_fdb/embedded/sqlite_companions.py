@@ -29,45 +29,49 @@ class Companions:
     Attributes:
         generation: raised whenever the file was opened anew, so that there may be others.
         untold: the error for commits that were found to be lost when connections were closed.
+        are_noted: whether it is known which ones they are.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._log, self._index = companions(path)
+        self._log, self._index = map(str, companions(path))
         self._identities: tuple[Identity, Identity] | None = None
         self._length = 0
         """Of the log, after the last commit of this process."""
         self._refusal: FDBError | None = None
         self.generation = 0
         self.untold: FDBError | None = None
+        self.are_noted = False
 
     def forget(self) -> None:
         """Start anew: nobody here has the file open, and who closes it last removes them."""
         self._identities = None
+        self.are_noted = False
         self._length = 0
         self.generation += 1
-
-    @property
-    def are_noted(self) -> bool:
-        """Whether it is known which ones they are."""
-        return self._identities is not None
 
     def note(self) -> None:
         """Note which ones they are, now that SQLite has them open."""
         log, index = identity(self._log), identity(self._index)
         if log is not None and index is not None:
             self._identities = log, index
+            self.are_noted = True
 
-    def require_same(self) -> None:
+    def require_same(self) -> int:
         """Make sure that they are those that were noted; the caller has a connection, or the last one may remove them.
+
+        Returns:
+            The length of the log.
 
         Raises:
             FDBError: 1511.
         """
-        if self._refusal is None and self._are_others():
+        are_others, length = self._look()
+        if self._refusal is None and are_others:
             self._refusal = missing_log(self._path)
         if self._refusal is not None:
             raise self._refusal
+        return length
 
     def require_whole(self) -> None:
         """Make sure that nothing of the log is missing, either; the caller has a write transaction open.
@@ -75,8 +79,8 @@ class Companions:
         Raises:
             FDBError: 1511.
         """
-        self.require_same()
-        if self.log_bytes() < self._length and (not ends_with_commit(self._log) or self._has_lost_newest()):
+        length = self.require_same()
+        if length < self._length and (not ends_with_commit(Path(self._log)) or self._has_lost_newest()):
             self._refusal = cut_log(self._path)
             raise self._refusal
 
@@ -97,18 +101,25 @@ class Companions:
         It may only read, so it can neither do that nor remove the log. None where SQLite may: also where the log was
         removed, and nobody has committed to another one, since there is no other way to what is in it.
         """
+        are_others, length = self._look()
         is_replaced = self._identities is not None and self._identities[0] != identity(self._log)
         if is_replaced and not self.log_bytes():
             return None
         if self._refusal is None:
             if is_replaced:
                 self._refusal = self.untold = missing_log(self._path)
-            elif self.log_bytes() < self._length and self._has_lost_newest():
+            elif not are_others and length < self._length and self._has_lost_newest():
                 self._refusal = self.untold = cut_log(self._path)
-        return self._reader() if self._refusal is not None or self._are_others() else None
+        return self._reader() if self._refusal is not None or are_others else None
 
-    def _are_others(self) -> bool:
-        return self._identities is not None and self._identities != (identity(self._log), identity(self._index))
+    def _look(self) -> tuple[bool, int]:
+        """Whether they are not those that were noted, and the length of the log."""
+        try:
+            log, index = os.stat(self._log), os.stat(self._index)  # noqa: PTH116 - as in `identity`
+        except OSError:
+            return self.are_noted, 0
+        found = (log.st_dev, log.st_ino), (index.st_dev, index.st_ino)
+        return self.are_noted and found != self._identities, log.st_size
 
     def _has_lost_newest(self) -> bool:
         """Whether the newest commit cannot be read any more; else a long log was started over, and so got shorter."""
@@ -133,10 +144,10 @@ class Companions:
         return reader
 
 
-def identity(path: Path) -> Identity | None:
+def identity(path: str) -> Identity | None:
     """What stays the same while a file exists under its name; None where there is no file."""
     try:
-        found = os.stat(path)  # noqa: PTH116 - every snapshot asks, and Path.stat costs a microsecond more
+        found = os.stat(path)  # noqa: PTH116 - every snapshot and commit asks, and a Path costs half a microsecond more
     except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -49,6 +49,7 @@ class Connections:
 
     def __init__(self, path: Path, synchronous: Synchronous) -> None:
         self.path = path
+        self._name = str(path)
         self._synchronous = synchronous
         self._idle: list[sqlite3.Connection] = []
         self._all: weakref.WeakSet[object] = weakref.WeakSet()
@@ -60,7 +61,7 @@ class Connections:
         self._suspended = False
         """Whether a fork is under way, so that none is made; set with `_making` held."""
         self._unusable = ""
-        self.identity = identity(path)
+        self.identity = identity(self._name)
         self.companions = Companions(path)
         # Whoever forgets to close the database should not be told by a ResourceWarning of each connection.
         self._finalizer = weakref.finalize(self, _close_all, self._idle, self._all, self.companions)
@@ -128,7 +129,7 @@ class Connections:
         Raises:
             FDBError: 1511.
         """
-        if identity(self.path) != self.identity:
+        if identity(self._name) != self.identity:
             raise missing_file(self.path)
 
     def require_log(self) -> None:
@@ -244,7 +245,7 @@ def require_own_locks(path: Path) -> None:
         DatabaseError: connections to it have come down from the parent, and the locks have not; or it is open here
             under another name, beside which another log lies.
     """
-    if identity(path) in forks.inherited:
+    if identity(str(path)) in forks.inherited:
         raise DatabaseError(
             f"cannot open {path}: it was in use in the parent when this process was forked, and SQLite would rely on "
             "locks that only the parent holds: close it before the fork, or start the process by 'spawn' or "
@@ -260,7 +261,7 @@ def require_own_locks(path: Path) -> None:
 
 def _pools_of(path: Path) -> list[Connections]:
     """The pools of this process whose file this is, by whatever name."""
-    file = identity(path)
+    file = identity(str(path))
     return [pool for pool in forks.pools() if isinstance(pool, Connections) and pool.identity == file is not None]
 
 
