@@ -75,16 +75,16 @@ class Inspector:
 
         What may go on at once counts as due at 0; of the actions with one ordering key only the first may go on.
         """
-        if self._rows(self.keyspace.all_inbox, limit=1):
+        if any(self._waiting(self.keyspace.all_inbox)):
             return 0
-        due = [self.keyspace.timer_of(row)[1] for row, _ in self._rows(self.keyspace.all_timers)]
+        due = [self.keyspace.timer_of(row)[1] for row, _ in self._waiting(self.keyspace.all_timers)]
         return min([*due, *self._outbox_due()], default=None)
 
     def _outbox_due(self) -> Iterator[int]:
         """When the actions that are in their lanes are due, by what is noted of their attempts."""
         keys, snapshot = self.keyspace, self.snapshot()
         ordering_keys: set[bytes] = set()
-        for row, value in self._rows(keys.outbox):
+        for row, value in self._waiting(keys.outbox):
             packed_key = Record.decode(value).packed_key
             if packed_key is not None:
                 if packed_key in ordering_keys:
@@ -95,22 +95,19 @@ class Inspector:
 
     def count_timers(self) -> int:
         """How many timers are set: by the machine, or for another attempt."""
-        return len(self._rows(self.keyspace.all_timers))
+        return sum(1 for _ in self._waiting(self.keyspace.all_timers))
 
     def count_inputs(self) -> int:
         """How many inputs wait to be applied."""
-        return len(self._rows(self.keyspace.all_inbox))
+        return sum(1 for _ in self._waiting(self.keyspace.all_inbox))
 
     def count_pending(self) -> int:
         """How many actions, timers and inputs are pending."""
-        return len(self._rows(self.keyspace.outbox)) + self.count_timers() + self.count_inputs()
+        return sum(1 for _ in self._waiting(self.keyspace.outbox)) + self.count_timers() + self.count_inputs()
 
     def is_call_running(self) -> bool:
         """Whether an attempt at an action has been started, and its end is not recorded."""
-        return any(Progress.decode(value).running for _, value in self._rows(self.keyspace.all_progress))
-
-    def _rows(self, section: bytes, limit: int = 2**62) -> list[tuple[bytes, bytes]]:
-        return list(self.snapshot().range(section, section + b"\xff", limit, False))
+        return any(Progress.decode(value).running for _, value in _section(self.snapshot(), self.keyspace.all_progress))
 
     def restored(self, at: Snapshot | None = None) -> dict[bytes, Tracked[Any]]:
         """What the machine's `restore` names, by packed id."""
@@ -123,14 +120,23 @@ class Inspector:
         return Database(self._store)
 
     def is_anything_pending(self) -> bool:
-        """Whether an action, a timer or an input waits; rows that died before they were committed are not swept yet."""
-        keys, snapshot = self.keyspace, self._store.snapshot()
-        sections = [(start, start + b"\xff") for start in (keys.outbox, keys.all_timers, keys.all_inbox)]
-        if not any(snapshot.range(begin, end, 1, False) for begin, end in sections):
-            return False
-        dead = self.stillborn(snapshot)
-        rows = (row for begin, end in sections for row, _ in snapshot.range(begin, end, 2**62, False))
-        return any(stamp_of(row) not in dead for row in rows)
+        """Whether an action, a timer or an input waits."""
+        keys = self.keyspace
+        return any(any(self._waiting(section)) for section in (keys.outbox, keys.all_timers, keys.all_inbox))
+
+    def _waiting(self, section: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The rows of what waits, without those that died before they were committed and are not swept yet."""
+        snapshot = self.snapshot()
+        dead = None
+        for row, value in _section(snapshot, section):
+            if dead is None:
+                dead = self.stillborn(snapshot)
+            if stamp_of(row) not in dead:
+                yield row, value
+
+
+def _section(at: Snapshot, section: bytes) -> Iterator[tuple[bytes, bytes]]:
+    return iter(at.range(section, section + b"\xff", 2**62, False))
 
 
 class _Transactionlike:

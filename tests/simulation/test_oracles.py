@@ -56,6 +56,17 @@ def test_an_action_that_no_input_emitted_is_noticed() -> None:
         Pending(inspector, Trace()).committed(commit)
 
 
+def test_a_row_that_died_in_its_own_transaction_is_not_due() -> None:
+    inspector = Inspector(machines.ShopWorkload(), MemoryStore(lambda: 0.0))
+    tr = inspector.database().create_transaction()
+    inspector.layer.apply(tr, machines.Buy(1))
+    inspector.layer.complete(tr, 1, machines.Shipped())
+    tr.commit().wait()
+    assert list(inspector.snapshot().range(inspector.keyspace.outbox, inspector.keyspace.outbox + b"\xff", 9, False))
+    assert inspector.next_due_ms() is None
+    assert not inspector.is_anything_pending() and inspector.count_pending() == 0
+
+
 def test_everything_is_looked_at_after_crashes(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[int] = []
     look = Oracles.look
