@@ -8,16 +8,16 @@ machine wants another one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from fdb.tuple import Versionstamp
 
-from phasm_fdb.database.staged import Staged, encode_count
+from phasm_fdb.database.staged import encode_count
 from phasm_fdb.errors import CodecError, InputError, NewerValue, TransitionError
 from phasm_fdb.failure import Failure, reads_of, text_of
 from phasm_fdb.keys import MAX_VALUE_BYTES
-from phasm_fdb.keyspace import STAMP_BYTES, Keyspace
+from phasm_fdb.keyspace import STAMP_BYTES
 from phasm_fdb.machine import TrackedActionCompleted
 from phasm_fdb.outbox import IdRow
 from phasm_fdb.records import Progress, Record
@@ -29,35 +29,28 @@ from phasm_fdb.runtime.worker_transaction import WorkerTransaction
 ONE = encode_count(1)
 
 
-@dataclass(frozen=True, slots=True)
 class Recorder:
     """Records endings in one transaction."""
 
-    at: WorkerTransaction
-
-    @property
-    def staged(self) -> Staged:
-        """What is written, over the transaction."""
-        return self.at.staged
-
-    @property
-    def keys(self) -> Keyspace:
-        """Where everything lies."""
-        return self.at.context.keyspace
+    def __init__(self, at: WorkerTransaction) -> None:
+        self._at = at
+        self._staged = at.staged
+        self._keys = at.context.keyspace
+        self._definition = at.context.definition
 
     def record(self, ending: Ending) -> Settled:
         """Record one ending; what it leads to touches no other one."""
         work = ending.work
         if work.slot is not None:
-            self.staged.clear(work.slot)
-        if self.staged.read(work.row) is None or not self._is_pending(work):
+            self._staged.clear(work.slot)
+        if self._staged.read(work.row) is None or not self._is_pending(work):
             return Settled(Verdict.GONE)
         if ending.error is not None:
             return self._fail(ending, ending.error)
         try:
             if work.progress.failures:
                 return self._apply_kept(ending)
-            return self._apply(ending, self.at.context.definition.encode_result(ending.result))
+            return self._apply(ending, self._definition.encode_result(ending.result))
         except (InputError, TransitionError) as refusal:
             return replace(self._fail(ending, refusal), refusal=refusal)
 
@@ -66,7 +59,7 @@ class Recorder:
 
         A row to which its id does not lead is of an action that was cancelled: it is removed.
         """
-        keys, staged = self.keys, self.staged
+        keys, staged = self._keys, self._staged
         place = staged.read(keys.id_row(work.packed_id))
         if place is None:
             return self._remove_leftover(work)
@@ -96,11 +89,11 @@ class Recorder:
         if len(location) < STAMP_BYTES:
             return False
         stamp = Versionstamp(location[:STAMP_BYTES], work.stamp.user_version)
-        return self.staged.read(self.keys.outbox_row(work.lane, stamp)) is not None
+        return self._staged.read(self._keys.outbox_row(work.lane, stamp)) is not None
 
     def _remove_leftover(self, work: Work) -> bool:
-        self.staged.clear(work.row)
-        self.staged.clear(self.keys.progress_row(work.lane, work.stamp))
+        self._staged.clear(work.row)
+        self._staged.clear(self._keys.progress_row(work.lane, work.stamp))
         return False
 
     # ---------------------------------------------------------------------------------------------- results
@@ -108,7 +101,7 @@ class Recorder:
     def _apply_kept(self, ending: Ending) -> Settled:
         """Feed the result that is kept to the machine."""
         try:
-            failure = Failure.read(self.staged, self.keys, ending.work.origin_bytes)
+            failure = Failure.read(self._staged, self._keys, ending.work.origin_bytes)
             if not failure.result:
                 raise ResultLost(f"the result of {ending.work.id!r} was kept, and is not there any more")
         except Exception as error:
@@ -126,15 +119,15 @@ class Recorder:
         Raises:
             TransitionError: the machine refuses a result that was not kept before.
         """
-        work, definition = ending.work, self.at.context.definition
+        work, definition = ending.work, self._definition
         is_kept = work.progress.failures > 0
         input: TrackedActionCompleted[Any] | None = None
         try:
             result = definition.results.from_raw(raw) if is_kept else ending.result
-            input = TrackedActionCompleted(work.id, result, self.at.now_ms)
+            input = TrackedActionCompleted(work.id, result, self._at.now_ms)
             if ending.too_large is not None:
                 raise ending.too_large
-            applied = self.at.apply(input)
+            applied = self._at.apply(input)
         except Exception as error:
             if not is_ours(error) or (is_refusal(error) and not is_kept):
                 raise
@@ -151,10 +144,10 @@ class Recorder:
         work = ending.work
         failures = work.progress.failures + 1
         if failures >= ending.retry.max_transitions and not isinstance(error, NewerValue):
-            reads = () if input is None else reads_of(self.at, input)
+            reads = () if input is None else reads_of(self._at, input)
             return replace(self._give_up(ending, cause_of(error), Failure((raw,), text_of(error), reads)), error=error)
         if failures == 1:
-            Failure((raw,)).write(self.staged, self.keys, work.origin_bytes)
+            Failure((raw,)).write(self._staged, self._keys, work.origin_bytes)
         return replace(self._try_later(ending, error, failures), verdict=Verdict.KEPT, error=error)
 
     # --------------------------------------------------------------------------------------------- failures
@@ -162,13 +155,13 @@ class Recorder:
     def _fail(self, ending: Ending, error: BaseException) -> Settled:
         """Record that an attempt failed: another one follows, or a result that says so, or none."""
         work, retry = ending.work, ending.retry
-        elapsed = (self.at.now_ms - work.progress.first_ms) / 1000
+        elapsed = (self._at.now_ms - work.progress.first_ms) / 1000
         if not retry.is_spent(work.progress.attempts, error, elapsed):
             return self._try_later(ending, error, 0)
         if retry.on_exhausted is not None and work.action is not None:
             try:
                 result = retry.on_exhausted(work.action, error)
-                raw = self.at.context.definition.encode_result(result)
+                raw = self._definition.encode_result(result)
                 return self._apply(replace(ending, result=result), raw)
             except Exception as second:
                 if not is_ours(second):
@@ -182,11 +175,11 @@ class Recorder:
         work = ending.work
         assert work.record is not None
         origin = work.origin_bytes
-        self.at.context.outbox.remove(self.at, work.id)
-        failure.write(self.staged, self.keys, origin)
+        self._at.context.outbox.remove(self._at, work.id)
+        failure.write(self._staged, self._keys, origin)
         record = Record(work.packed_id, work.record.raw, work.packed_key)
         progress = replace(work.progress, origin=origin)
-        self.at.bury(record, progress, cause, origin)
+        self._at.bury(record, progress, cause, origin)
         return Settled(Verdict.BURIED)
 
     def _try_later(self, ending: Ending, error: BaseException, failures: int) -> Settled:
@@ -199,9 +192,9 @@ class Recorder:
         Args:
             failures: how often the machine has failed on the result, if that is kept.
         """
-        work, keys, staged = ending.work, self.keys, self.staged
+        work, keys, staged = ending.work, self._keys, self._staged
         assert work.record is not None
-        next_ms = self.at.now_ms + round(ending.delay_seconds * 1000)
+        next_ms = self._at.now_ms + round(ending.delay_seconds * 1000)
         cause = cause_of(error)
         progress = replace(work.progress, running=False, next_ms=next_ms, cause=cause, failures=failures)
         timer = self._as_timer(work, progress)

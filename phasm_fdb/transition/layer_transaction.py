@@ -122,7 +122,8 @@ class LayerTransaction:
         try:
             return self._decide(input)
         except Exception as error:
-            return Decision(self._view(), Actions(0), error=error)
+            view = view_over(self.staged, self.context.keyspace, self.meta.large, self.stamps)
+            return Decision(view, Actions(0), error=error)
 
     def _decide(self, input: Input) -> Decision:
         """Decide an input that was not applied yet, and stage what follows from it in the outbox."""
@@ -130,20 +131,17 @@ class LayerTransaction:
         self.staged.exclusive = meta.cached
         if isinstance(input, TrackedActionCompleted):
             context.outbox.require(self.staged, input.id)
+        view = view_over(self.staged, context.keyspace, meta.large, self.stamps)
         if context.watched or meta.journal:
-            decision = self._decide_with_safeguards(input)
+            decision = self._decide_with_safeguards(view, input)
         else:
-            decision = decide(context.definition, self._view(), input)
+            decision = decide(context.definition, view, input)
         if context.checked:
             self._check(decision, input)
         self._settle_outbox(decision, input)
         return decision
 
-    def _view(self) -> StateView:
-        """The state as the machine gets it."""
-        return view_over(self.staged, self.context.keyspace, self.meta.large, self.stamps)
-
-    def _decide_with_safeguards(self, input: Input) -> Decision:
+    def _decide_with_safeguards(self, view: StateView, input: Input) -> Decision:
         """Decide an input twice, or with an entry in the journal, as this process and the keyspace want it.
 
         Raises:
@@ -154,7 +152,6 @@ class LayerTransaction:
         verifier = context.verifier
         if verifier is not None and not verifier.chooses(input):
             verifier = None
-        view = self._view()
         if not is_journaled and verifier is None:
             return decide(context.definition, view, input)
         record = context.journal.record(reader, meta, stamps, input) if is_journaled else None
