@@ -34,6 +34,16 @@ def test_the_error_is_gone_with_its_last_reference(memory: Any, wrapped: Any) ->
     assert gone() is None
 
 
+@pytest.mark.parametrize("options", [{"verify": 1.0}, {"journal": True}], ids=["decided twice", "journaled"])
+def test_also_where_more_is_made_of_it(memory: Any, options: dict[str, Any]) -> None:
+    layer = Layer(Wallet(), Subspace(("wallets",)), **options)
+    try:
+        layer.apply(memory, Pay("ann", 5000))
+    except InsufficientFunds as error:
+        gone = weakref.ref(error)
+    assert gone() is None
+
+
 async def test_also_under_asyncio(memory: Any) -> None:
     layer = Layer(Wallet(), Subspace(("wallets",)))
     try:

@@ -73,7 +73,10 @@ class Cells:
             self.forget_parts(view, key)
             if len(data) > MAX_VALUE_BYTES:
                 data = self._split(view, key, data, offset)
-        put(view, key, data, offset)
+        if offset is None:
+            view.staged.set(key, data)
+        else:
+            put(view, key, data, offset)
 
     def clear(self, view: StateView, key: bytes) -> None:
         """Remove the value of the row `key`."""

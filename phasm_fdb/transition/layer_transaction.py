@@ -82,7 +82,7 @@ class LayerTransaction:
         """
         sought = receipt if check_receipt else None
         decision = self._decide_on_guess(input, sought)
-        if decision is None:
+        if decision is None:  # nothing was guessed, or it was wrong
             self.load_meta()
         if sought is not None:
             earlier = self.context.receipts.find(self.staged, sought)
@@ -156,23 +156,21 @@ class LayerTransaction:
             return decide(context.definition, view, input)
         record = context.journal.record(reader, meta, stamps, input) if is_journaled else None
         number = stamps.count
-        rejection: TransitionError | None = None
         try:
             decision = decide(context.definition, view, input)
-        except TransitionError as error:
-            rejection = error
-            outcome: Outcome = Refusal.of(error)
+        except TransitionError as refusal:
+            decision = Decision(view, Actions(0), error=refusal)
+            outcome: Outcome = Refusal.of(refusal)
         else:
             outcome = decision.effects(context.definition, context.keyspace)
         if verifier is not None:
             verifier.verify(reader, meta.large, number, input, outcome)
-        if isinstance(outcome, Refusal):
-            assert rejection is not None
-            if record is not None:
-                record.refused(self.tr, outcome)
-            raise rejection
         if record is not None:
-            self.meta = record.applied(self.staged, outcome)
+            if isinstance(outcome, Refusal):
+                record.refused(self.tr, outcome)
+            else:
+                self.meta = record.applied(self.staged, outcome)
+        decision.raise_if_failed()
         return decision
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from phasm_fdb.cache import Cache, CachedReader
 from phasm_fdb.database.transactional import Attempts, error_code, run
@@ -57,10 +57,19 @@ class OwnTransaction:
         """Apply the input; raises what `LayerTransaction.apply` raises, and the database's final error."""
         applied = run(db, self._attempt, self._attempts)
         if self._rejection is not None:
-            raise self._rejection
+            self._raise_rejection()
         if self._reader is not None:
             self._reader.committed(self._read_version)
         return applied if self._versionstamp is None else applied.completed(wait(self._versionstamp))
+
+    def _raise_rejection(self) -> NoReturn:
+        """Raise the rejection that was kept; nothing keeps it from now on, or it and this would hold each other."""
+        rejection, self._rejection = self._rejection, None
+        assert rejection is not None
+        try:
+            raise rejection
+        finally:
+            del rejection
 
     def _attempt(self, tr: Any) -> Applied:
         """Apply the input; a rejection that was journaled is kept, so that the journal entry is committed alone."""
