@@ -11,6 +11,7 @@ from typing import Any
 from phasm_fdb.database.api_version import load_binding
 from phasm_fdb.database.binding import make_awaitable
 from phasm_fdb.database.waiting import wait
+from phasm_fdb.error_codes import CLIENT_INVALID_OPERATION, TRANSACTION_TIMED_OUT
 from phasm_fdb.errors import DatabaseError
 
 #: Where FoundationDB's packages put the cluster file.
@@ -19,9 +20,6 @@ DEFAULT_CLUSTER_FILE = (
 )
 #: `description:id@coordinator,coordinator`; comment lines are allowed around it.
 CONNECTION = re.compile(r"^\s*[A-Za-z0-9_]+:[A-Za-z0-9]+@(?P<coordinators>\S+)\s*$", re.MULTILINE)
-
-NETWORK_ALREADY_SET_UP = 2000
-TRANSACTION_TIMED_OUT = 1031
 
 
 def open_cluster(
@@ -127,7 +125,7 @@ def _connect(fdb: Any, file: Path) -> Any:
     try:
         fdb.impl.init()
     except fdb.FDBError as error:
-        if error.code != NETWORK_ALREADY_SET_UP:
+        if error.code != CLIENT_INVALID_OPERATION:
             raise
     return fdb.impl.create_database(str(file))
 

@@ -18,15 +18,17 @@ from phasm_fdb.database.aio import settled
 from phasm_fdb.database.binding import loaded, make_awaitable
 from phasm_fdb.database.port import Transaction
 from phasm_fdb.database.waiting import wait
+from phasm_fdb.error_codes import (
+    CLUSTER_VERSION_CHANGED,
+    COMMIT_UNKNOWN_RESULT,
+    TRANSACTION_CANCELLED,
+    TRANSACTION_TIMED_OUT,
+)
 from phasm_fdb.errors import DatabaseError, FDBError
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
-TRANSACTION_CANCELLED = 1025
-TRANSACTION_TIMED_OUT = 1031
-COMMIT_UNKNOWN_RESULT = 1021
-CLUSTER_VERSION_CHANGED = 1039
 
 #: While the commit is in flight these say only that nobody waits for it any more, not that it did not happen.
 ABANDONED = frozenset({TRANSACTION_CANCELLED, TRANSACTION_TIMED_OUT})

@@ -20,9 +20,8 @@ from phasm_fdb.embedded.span_read import read_span
 from phasm_fdb.embedded.store import CommitRequest, Snapshot, Store
 from phasm_fdb.embedded.view import View
 from phasm_fdb.embedded.write_map import WriteMap, Wrote
+from phasm_fdb.error_codes import TRANSACTION_TOO_OLD
 from phasm_fdb.errors import FDBError
-
-TRANSACTION_TOO_OLD = 1007
 
 # The sizes of the structs that FoundationDB counts with every mutation and every conflict range
 # (sizeof(MutationRef), sizeof(KeyRangeRef)).

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from phasm_fdb import error_codes
+
 FIRST_DELAY = 0.01
 GROWTH = 2.0
 LONGEST_DELAY = 1.0
 LONGEST_WHEN_SHORT_OF_MEMORY = 30.0
 VERSION_DELAY = 0.01
 
-# fdbclient/NativeAPI, Transaction::onError.
-_TOO_OLD_OR_FUTURE = frozenset((1007, 1009))
-_SHORT_OF_MEMORY = frozenset((1042, 1078))
-RETRIED = frozenset((1020, 1021, 1037, 1038, 1051, 1079, 1213, 1223)) | _TOO_OLD_OR_FUTURE | _SHORT_OF_MEMORY
+# fdbclient/NativeAPI, Transaction::onError: not the same as the predicate `retryable`.
+_TOO_OLD_OR_FUTURE = frozenset((error_codes.TRANSACTION_TOO_OLD, error_codes.FUTURE_VERSION))
+_SHORT_OF_MEMORY = frozenset(
+    (error_codes.COMMIT_PROXY_MEMORY_LIMIT_EXCEEDED, error_codes.GRV_PROXY_MEMORY_LIMIT_EXCEEDED)
+)
+RETRIED = (error_codes.RETRYABLE | {error_codes.BLOB_GRANULE_REQUEST_FAILED}) - {error_codes.CLUSTER_VERSION_CHANGED}
 
 
 class Backoff:

@@ -24,8 +24,8 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
 from phasm_fdb.embedded.helper_thread import HelperThread
-from phasm_fdb.embedded.sqlite_errors import COMMIT_UNKNOWN_RESULT
 from phasm_fdb.embedded.store import CommitDone, CommitRequest, Committed
+from phasm_fdb.error_codes import COMMIT_UNKNOWN_RESULT
 from phasm_fdb.errors import FDBError
 
 GROUP_COMMITS = 1000

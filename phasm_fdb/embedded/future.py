@@ -19,11 +19,10 @@ from collections.abc import Callable, Generator
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from phasm_fdb.error_codes import OPERATION_CANCELLED
 from phasm_fdb.errors import FDBError
 
 T = TypeVar("T")
-
-OPERATION_CANCELLED = 1101
 
 
 class _Waiting:

@@ -22,28 +22,31 @@ from phasm_fdb.embedded.attempt import Attempt
 from phasm_fdb.embedded.backoff import RETRIED, Backoff
 from phasm_fdb.embedded.future import Future
 from phasm_fdb.embedded.options import TransactionOptions
-from phasm_fdb.embedded.promises import CANCELLED, Promises
-from phasm_fdb.embedded.store import NOT_COMMITTED
+from phasm_fdb.embedded.promises import Promises
 from phasm_fdb.embedded.timing import Delay
 from phasm_fdb.embedded.turns import Turn
+from phasm_fdb.error_codes import (
+    CLIENT_INVALID_OPERATION,
+    INVALID_OPTION_VALUE,
+    NOT_COMMITTED,
+    READ_VERSION_ALREADY_SET,
+    TRANSACTION_CANCELLED,
+    TRANSACTION_TIMED_OUT,
+    USED_DURING_COMMIT,
+    VERSION_INVALID,
+)
 from phasm_fdb.errors import FDBError
 
 if TYPE_CHECKING:
     from phasm_fdb.embedded.database import Database
 
-INVALID_CALL = 2000
-TIMED_OUT = 1031
-USED_DURING_COMMIT = 2017
-INVALID_OPTION_VALUE = 2006
-READ_VERSION_ALREADY_SET = 2010
-VERSION_INVALID = 2011
 
 NO_VERSION = -1
 
 LONGEST_IDENTIFIER = 100
 """The most characters of a transaction's debug identifier."""
 
-_ANSWERED_AS = {0: INVALID_CALL, 1100: CANCELLED}
+_ANSWERED_AS = {0: CLIENT_INVALID_OPERATION, 1100: TRANSACTION_CANCELLED}
 """Codes that `on_error` answers with another one."""
 
 
@@ -194,7 +197,7 @@ class Lifecycle:
     def _check_timeout(self) -> None:
         deadline = self._deadline
         if deadline is not None and self._database._time.clock() >= deadline:
-            self._fail(FDBError(TIMED_OUT))
+            self._fail(FDBError(TRANSACTION_TIMED_OUT))
 
     def _watch_timeout(self) -> None:
         """See to it that what waits for the transaction fails when its time is up."""
@@ -214,7 +217,7 @@ class Lifecycle:
 
     def _disable_read_your_writes(self) -> None:
         if self._read_error is not None or not self._attempt.untouched:
-            raise FDBError(INVALID_CALL)
+            raise FDBError(CLIENT_INVALID_OPERATION)
         self._attempt.stop_seeing_writes()
 
     def _count_snapshot_ryw(self, step: int) -> None:
@@ -230,12 +233,12 @@ class Lifecycle:
         if not 0 < len(identifier) <= LONGEST_IDENTIFIER:
             raise FDBError(INVALID_OPTION_VALUE)
         if self._identifier not in (None, identifier):
-            raise FDBError(INVALID_CALL)
+            raise FDBError(CLIENT_INVALID_OPERATION)
         self._identifier = identifier
 
     def _require_identifier(self) -> None:
         if self._identifier is None:
-            raise FDBError(INVALID_CALL)
+            raise FDBError(CLIENT_INVALID_OPERATION)
 
     def _bypass_unreadable(self) -> None:
         self._attempt.bypass_unreadable = True
@@ -270,7 +273,7 @@ class Lifecycle:
     def cancel(self) -> None:
         """Give the transaction up: reads and commits fail with 1025 until `reset`."""
         with self._lock:
-            self._fail(FDBError(CANCELLED))
+            self._fail(FDBError(TRANSACTION_CANCELLED))
 
     def on_error(self, error: Any) -> Future[None]:
         """Get ready for the next attempt after `error`, a code or an exception that has one as `.code`.
@@ -298,7 +301,7 @@ class Lifecycle:
         exhausted = limit != -1 and self._retries >= limit
         self._retries += 1
         if exhausted or code not in RETRIED:
-            self._fail(FDBError(CANCELLED))
+            self._fail(FDBError(TRANSACTION_CANCELLED))
             if code in _ANSWERED_AS or not isinstance(error, FDBError):
                 error = FDBError(_ANSWERED_AS.get(code, code))
             return Future(error=error)
@@ -312,7 +315,7 @@ class Lifecycle:
                 self._backoff = Backoff(self._database._random)
             seconds = self._backoff.delay(code, self._settings.max_retry_delay / 1000)
             if deadline is not None and time.clock() + seconds >= deadline:
-                wait = Delay(time, deadline - time.clock(), FDBError(TIMED_OUT))
+                wait = Delay(time, deadline - time.clock(), FDBError(TRANSACTION_TIMED_OUT))
             else:
                 wait = Delay(time, seconds)
         self._end_attempt()
@@ -332,7 +335,7 @@ class Lifecycle:
         deadline = self._deadline
         if deadline is not None and not turn.is_ready():
             time = self._database._time
-            time.call_later(deadline - time.clock(), lambda: turn.time_out(FDBError(TIMED_OUT)))
+            time.call_later(deadline - time.clock(), lambda: turn.time_out(FDBError(TRANSACTION_TIMED_OUT)))
         return turn
 
     def _end_turn(self) -> None:
@@ -341,5 +344,5 @@ class Lifecycle:
             self._database._turns.leave(turn)
 
     def _end_attempt(self) -> None:
-        self._drop(FDBError(CANCELLED))
+        self._drop(FDBError(TRANSACTION_CANCELLED))
         self._attempt.close()

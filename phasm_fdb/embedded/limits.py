@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
+from phasm_fdb.error_codes import CLIENT_INVALID_OPERATION, EXACT_MODE_WITHOUT_LIMITS, RANGE_LIMITS_INVALID
 from phasm_fdb.errors import FDBError
-
-INVALID_CALL = 2000
-EXACT_WITHOUT_LIMIT = 2210
-LIMITS_INVALID = 2012
 
 ROW_OVERHEAD = 8
 """Bytes that a row counts beyond its key and value (GetRangeLimits::decrement in fdbclient/NativeAPI)."""
@@ -87,14 +84,14 @@ def limits_of(limit: int, mode: int, iteration: int) -> Limits:
         FDBError: 2210 for `exact` without a limit, 2000 for an unknown mode, 2012 for a limit below -1.
     """
     if limit < -1:
-        raise FDBError(LIMITS_INVALID)
+        raise FDBError(RANGE_LIMITS_INVALID)
     rows = limit if limit > 0 else None
     if mode == StreamingMode.iterator:
         return Limits(rows, _ITERATION_BYTES[min(iteration, len(_ITERATION_BYTES)) - 1])
     if mode == StreamingMode.want_all:
         mode = StreamingMode.serial
     if not 0 <= mode < len(_MODE_BYTES):
-        raise FDBError(INVALID_CALL)
+        raise FDBError(CLIENT_INVALID_OPERATION)
     if rows is None and mode == StreamingMode.exact:
-        raise FDBError(EXACT_WITHOUT_LIMIT)
+        raise FDBError(EXACT_MODE_WITHOUT_LIMITS)
     return Limits(rows, _MODE_BYTES[mode])

@@ -50,11 +50,8 @@ from phasm_fdb.embedded.store import (
     Snapshot,
     WatchFired,
 )
+from phasm_fdb.error_codes import FUTURE_VERSION, TRANSACTION_CANCELLED, TRANSACTION_TOO_OLD
 from phasm_fdb.errors import DatabaseError, FDBError
-
-TRANSACTION_TOO_OLD = 1007
-FUTURE_VERSION = 1009
-CANCELLED = 1025
 
 _FIRST_VERSION = 10_000_000
 """Where versions begin: far enough from 0 that the smallest are too old from the start."""
@@ -382,7 +379,7 @@ class MemoryStore:
         with self._lock:
             self._closed = True
             self._writing = None
-            self._watches.take_all(FDBError(CANCELLED), self._fired)
+            self._watches.take_all(FDBError(TRANSACTION_CANCELLED), self._fired)
             self._values, self._changes = {}, {}
             self._keys, self._cleared = SortedList(), SortedList()
             self._expiring.clear()

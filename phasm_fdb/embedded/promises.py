@@ -9,10 +9,8 @@ from __future__ import annotations
 from phasm_fdb.embedded.future import Key
 from phasm_fdb.embedded.store import Store
 from phasm_fdb.embedded.watch import WatchFuture
+from phasm_fdb.error_codes import TRANSACTION_CANCELLED, TRANSACTION_INVALID_VERSION
 from phasm_fdb.errors import FDBError
-
-CANCELLED = 1025
-TRANSACTION_INVALID_VERSION = 2020
 
 
 class Promises:
@@ -30,7 +28,7 @@ class Promises:
         self.watches: list[WatchFuture] = []
 
     def __del__(self) -> None:
-        self.fail(FDBError(CANCELLED))
+        self.fail(FDBError(TRANSACTION_CANCELLED))
 
     def fail(self, error: FDBError) -> None:
         """Fail them all."""

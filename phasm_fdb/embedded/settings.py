@@ -6,10 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from phasm_fdb.error_codes import INVALID_OPTION_VALUE, UNSUPPORTED_OPERATION
 from phasm_fdb.errors import FDBError
-
-INVALID_OPTION_VALUE = 2006
-UNSUPPORTED = 2108
 
 SMALLEST_SIZE_LIMIT = 32
 LARGEST_SIZE = 10_000_000
@@ -123,7 +121,7 @@ def other_option(scope: str, method: str) -> Callable[..., None]:
     if method.startswith("set_") and name in WITHOUT_EFFECT:
         return _ignore
     if method.startswith("set_") and name in REFUSED:
-        raise FDBError(UNSUPPORTED, f"the embedded engine does not support the {scope} option {name!r}")
+        raise FDBError(UNSUPPORTED_OPERATION, f"the embedded engine does not support the {scope} option {name!r}")
     raise AttributeError(f"{scope} options have no {method!r}")
 
 

@@ -10,8 +10,9 @@ from phasm_fdb.embedded import stored
 from phasm_fdb.embedded.found import Found
 from phasm_fdb.embedded.limits import Limits
 from phasm_fdb.embedded.stored import Row
-from phasm_fdb.embedded.view import UNREADABLE, View
+from phasm_fdb.embedded.view import View
 from phasm_fdb.embedded.write_map import WriteMap
+from phasm_fdb.error_codes import ACCESSED_UNREADABLE
 from phasm_fdb.errors import FDBError
 
 _LARGEST_PAGE = 1024
@@ -81,7 +82,7 @@ def _merged(view: View, writes: WriteMap, begin: bytes, end: bytes, limits: Limi
         own.reverse()
     yield from _overlay(writes, own, _stored_rows(view, spans, limits, reverse), reverse)
     if barred:
-        raise FDBError(UNREADABLE)
+        raise FDBError(ACCESSED_UNREADABLE)
 
 
 def _overlay(writes: WriteMap, own: list[bytes], rows: Iterator[Row], reverse: bool) -> Iterator[Row]:

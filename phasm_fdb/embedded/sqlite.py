@@ -24,7 +24,7 @@ from phasm_fdb.embedded.sqlite_connections import Connections, Synchronous, is_o
 from phasm_fdb.embedded.sqlite_fork import forks
 from phasm_fdb.embedded.sqlite_reader import Reader
 from phasm_fdb.embedded.sqlite_rows import Rows
-from phasm_fdb.embedded.sqlite_snapshot import TRANSACTION_TOO_OLD, SqliteSnapshot
+from phasm_fdb.embedded.sqlite_snapshot import SqliteSnapshot
 from phasm_fdb.embedded.sqlite_watch import POLL_SECONDS, SqliteWatch, Watches
 from phasm_fdb.embedded.store import (
     VERSIONS_PER_SECOND,
@@ -34,9 +34,8 @@ from phasm_fdb.embedded.store import (
     WatchFired,
 )
 from phasm_fdb.embedded.timing import CallLater, call_in_thread
+from phasm_fdb.error_codes import FUTURE_VERSION, TRANSACTION_TOO_OLD
 from phasm_fdb.errors import DatabaseError, FDBError
-
-FUTURE_VERSION = 1009
 
 # For a version that is asked for: the newest and the oldest that can be read, and the commit that followed it.
 _PLACE = """

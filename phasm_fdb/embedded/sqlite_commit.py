@@ -17,18 +17,13 @@ from phasm_fdb.embedded.commit_queue import Afterwards, MustWait, QueuedCommit, 
 from phasm_fdb.embedded.mutation import has_stamps, stamp_all, versionstamp
 from phasm_fdb.embedded.sqlite_batch import Batch
 from phasm_fdb.embedded.sqlite_connections import Connections
-from phasm_fdb.embedded.sqlite_errors import (
-    OPERATION_CANCELLED,
-    commit_error,
-    is_locked,
-    is_unwritten,
-    write_error,
-)
+from phasm_fdb.embedded.sqlite_errors import commit_error, is_locked, is_unwritten, write_error
 from phasm_fdb.embedded.sqlite_format import PAGE_SIZE
-from phasm_fdb.embedded.sqlite_history import TRANSACTION_TOO_OLD, History, Horizon, RecentWrites
+from phasm_fdb.embedded.sqlite_history import History, Horizon, RecentWrites
 from phasm_fdb.embedded.sqlite_log import raise_mark
 from phasm_fdb.embedded.sqlite_rows import Rows
-from phasm_fdb.embedded.store import NOT_COMMITTED, VERSIONS_PER_SECOND, WINDOW_VERSIONS, Committed, Conflict, KeyRange
+from phasm_fdb.embedded.store import VERSIONS_PER_SECOND, WINDOW_VERSIONS, Committed, Conflict, KeyRange
+from phasm_fdb.error_codes import NOT_COMMITTED, TRANSACTION_CANCELLED, TRANSACTION_TOO_OLD
 from phasm_fdb.errors import DatabaseError, FDBError
 
 LOCK_SECONDS = 5.0
@@ -110,7 +105,7 @@ class GroupWriter:
             decide(group, error)
             return
         except DatabaseError as error:
-            decide(group, FDBError(OPERATION_CANCELLED, str(error)))
+            decide(group, FDBError(TRANSACTION_CANCELLED, str(error)))
             return
         try:
             self._begin(connection, may_wait)

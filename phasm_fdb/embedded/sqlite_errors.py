@@ -10,17 +10,17 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from phasm_fdb.error_codes import (
+    COMMIT_UNKNOWN_RESULT,
+    FILE_CORRUPT,
+    FILE_NOT_FOUND,
+    FILE_NOT_WRITABLE,
+    INTERNAL_ERROR,
+    IO_ERROR,
+    NOT_COMMITTED,
+    PROCESS_BEHIND,
+)
 from phasm_fdb.errors import FDBError
-
-NOT_COMMITTED = 1020
-COMMIT_UNKNOWN_RESULT = 1021
-OPERATION_CANCELLED = 1025
-PROCESS_BEHIND = 1037
-IO_ERROR = 1510
-FILE_NOT_FOUND = 1511
-FILE_NOT_WRITABLE = 1514
-FILE_CORRUPT = 1522
-INTERNAL_ERROR = 4100
 
 _PRIMARY = 0xFF
 """The extended result codes of SQLite carry the primary code in their low byte."""

@@ -29,9 +29,8 @@ from sortedcontainers import SortedDict
 from phasm_fdb.embedded.conflicts import ConflictHistory
 from phasm_fdb.embedded.sqlite_rows import Pair, Rows, unpack_or_none, version_key
 from phasm_fdb.embedded.store import WINDOW_VERSIONS, KeyRange
+from phasm_fdb.error_codes import NOT_COMMITTED, TRANSACTION_TOO_OLD
 from phasm_fdb.errors import FDBError
-
-TRANSACTION_TOO_OLD = 1007
 
 Undo = Mapping[bytes, bytes | None]
 Writes = tuple[Collection[bytes], Collection[KeyRange]]
@@ -173,7 +172,7 @@ class RecentWrites:
         """The error code for a transaction that read these at version `since`: 1020, 1007, or 0 for none."""
         if since < self._first:
             return TRANSACTION_TOO_OLD
-        return 1020 if self._conflicts.conflicts(since, keys, ranges) else 0
+        return NOT_COMMITTED if self._conflicts.conflicts(since, keys, ranges) else 0
 
     def contended(self, since: int, keys: Collection[bytes], ranges: Collection[KeyRange]) -> bytes:
         """Where `check` found a conflict: the least such key, or begin of a range."""

@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from phasm_fdb.embedded.sqlite_reader import Reader
 from phasm_fdb.embedded.sqlite_rows import Pair
 from phasm_fdb.embedded.store import WINDOW_VERSIONS
+from phasm_fdb.error_codes import TRANSACTION_TOO_OLD
 from phasm_fdb.errors import FDBError
-
-TRANSACTION_TOO_OLD = 1007
 
 
 class SqliteSnapshot:

@@ -13,10 +13,11 @@ from itertools import chain
 
 from phasm_fdb.embedded.helper_thread import HelperThread
 from phasm_fdb.embedded.sqlite_connections import Connections
-from phasm_fdb.embedded.sqlite_errors import OPERATION_CANCELLED, is_locked, read_error
+from phasm_fdb.embedded.sqlite_errors import is_locked, read_error
 from phasm_fdb.embedded.sqlite_history import History
 from phasm_fdb.embedded.sqlite_rows import Rows
 from phasm_fdb.embedded.store import WatchFired
+from phasm_fdb.error_codes import TRANSACTION_CANCELLED
 from phasm_fdb.errors import DatabaseError, FDBError
 
 POLL_SECONDS = 0.01
@@ -141,7 +142,7 @@ class Watches:
         """Tell every watch 1025, and end the polling thread."""
         if self._poller is not None:
             self._poller.stop()
-        self._fire(self._all(), FDBError(OPERATION_CANCELLED))
+        self._fire(self._all(), FDBError(TRANSACTION_CANCELLED))
 
     def _poll(self, connection: sqlite3.Connection) -> list[SqliteWatch]:
         newer = self._history.newer_undo(connection, self._seen)

@@ -24,13 +24,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from phasm_fdb.embedded.mutation import Mutation
+from phasm_fdb.error_codes import NOT_COMMITTED
 from phasm_fdb.errors import FDBError
 
 VERSIONS_PER_SECOND = 1_000_000
 WINDOW_SECONDS = 5.0
 WINDOW_VERSIONS = 5_000_000
 
-NOT_COMMITTED = 1020
 
 KeyRange = tuple[bytes, bytes]
 """A half-open span of keys: `begin <= key < end`."""

@@ -30,24 +30,22 @@ from phasm_fdb.embedded.splitting import split_points
 from phasm_fdb.embedded.store import CommitRequest, Committed, Conflict, Store
 from phasm_fdb.embedded.timing import LateRead
 from phasm_fdb.embedded.watch import WatchFuture
-from phasm_fdb.embedded.writer import (
+from phasm_fdb.embedded.writer import KEY_SIZE_LIMIT, Writer
+from phasm_fdb.error_codes import (
+    FUTURE_VERSION,
     INVERTED_RANGE,
-    KEY_SIZE_LIMIT,
+    KEY_OUTSIDE_LEGAL_RANGE,
     KEY_TOO_LARGE,
-    OUTSIDE_LEGAL_RANGE,
-    Writer,
+    NO_COMMIT_VERSION,
+    SPECIAL_KEYS_NO_MODULE_FOUND,
+    TRANSACTION_TOO_LARGE,
+    WATCHES_DISABLED,
 )
 from phasm_fdb.errors import FDBError
 
 if TYPE_CHECKING:
     from phasm_fdb.embedded.database import Database
 
-NO_COMMIT_VERSION = 2021
-TRANSACTION_TOO_LARGE = 2101
-WATCHES_DISABLED = 1034
-NO_SPECIAL_KEYS = 2113
-
-FUTURE_VERSION = 1009
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Future[Any])
@@ -113,12 +111,12 @@ class Transaction(Writer, Reader):
         if self._deferred is not None:
             return Value(error=self._deferred)
         if key >= SPECIAL:
-            return Value(error=FDBError(NO_SPECIAL_KEYS))
+            return Value(error=FDBError(SPECIAL_KEYS_NO_MODULE_FOUND))
         error = self._refusal()
         if error is None and key >= END and key != METADATA_VERSION:
             if self._reads_system_keys:
                 return Value()
-            error = FDBError(OUTSIDE_LEGAL_RANGE)
+            error = FDBError(KEY_OUTSIDE_LEGAL_RANGE)
         if error is not None:
             return Value(error=error)
         return Value() if len(key) > KEY_SIZE_LIMIT else None
@@ -134,7 +132,7 @@ class Transaction(Writer, Reader):
                 if self._reads_system_keys:
                     selector = KeySelector(END, False, selector.offset)
                 else:
-                    refusal = FDBError(OUTSIDE_LEGAL_RANGE)
+                    refusal = FDBError(KEY_OUTSIDE_LEGAL_RANGE)
             if refusal is not None:
                 return Key(error=refusal)
             place = place_of(selector)
@@ -185,10 +183,10 @@ class Transaction(Writer, Reader):
         if self._deferred is not None:
             return self._deferred
         if begin >= SPECIAL and end >= SPECIAL:
-            return FDBError(NO_SPECIAL_KEYS)
+            return FDBError(SPECIAL_KEYS_NO_MODULE_FOUND)
         refusal = self._refusal()
         if refusal is None and (begin > END or end > END) and not self._reads_system_keys:
-            refusal = FDBError(OUTSIDE_LEGAL_RANGE)
+            refusal = FDBError(KEY_OUTSIDE_LEGAL_RANGE)
         return refusal
 
     def get_read_version(self) -> Future[int]:
@@ -217,7 +215,7 @@ class Transaction(Writer, Reader):
         with self._lock:
             refusal = FDBError(INVERTED_RANGE) if begin > end else self._refusal()
         if refusal is None and end > last:
-            refusal = FDBError(OUTSIDE_LEGAL_RANGE)
+            refusal = FDBError(KEY_OUTSIDE_LEGAL_RANGE)
         if refusal is not None:
             return Future(error=refusal)
         try:
@@ -255,7 +253,7 @@ class Transaction(Writer, Reader):
         if not self._attempt.sees_writes:
             return FDBError(WATCHES_DISABLED)
         if key >= END and key != METADATA_VERSION:
-            return FDBError(OUTSIDE_LEGAL_RANGE)
+            return FDBError(KEY_OUTSIDE_LEGAL_RANGE)
         return FDBError(KEY_TOO_LARGE) if len(key) > KEY_SIZE_LIMIT else None
 
     # ------------------------------------------------------------------------------------------------ commit

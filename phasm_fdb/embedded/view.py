@@ -11,9 +11,8 @@ from phasm_fdb.embedded.read_cache import Segment as KnownSegment
 from phasm_fdb.embedded.store import Snapshot
 from phasm_fdb.embedded.write_map import Segment as WrittenSegment
 from phasm_fdb.embedded.write_map import WriteMap, Wrote
+from phasm_fdb.error_codes import ACCESSED_UNREADABLE
 from phasm_fdb.errors import FDBError
-
-UNREADABLE = 1036
 
 
 class Kind(IntEnum):
@@ -79,7 +78,7 @@ class View:
     def check_readable(self, segment: Segment) -> None:
         """Raise 1036 when the segment is one that the commit's versionstamp will decide."""
         if segment.unreadable:
-            raise FDBError(UNREADABLE)
+            raise FDBError(ACCESSED_UNREADABLE)
 
     def pair_value(self, key: bytes) -> bytes | None:
         """The value of a PAIR segment."""
@@ -97,7 +96,7 @@ class View:
         if writes is None:
             return self._stored(key)
         if writes.unreadable and not self.bypass_unreadable and key in writes.unreadable:
-            raise FDBError(UNREADABLE)
+            raise FDBError(ACCESSED_UNREADABLE)
         needs_stored = writes.wrote(key) in (Wrote.NOTHING, Wrote.OPERATIONS)
         return writes.apply(key, self._stored(key) if needs_stored else None)
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from phasm_fdb.embedded.future import Future
 from phasm_fdb.embedded.store import Store, Watch
+from phasm_fdb.error_codes import TOO_MANY_WATCHES
 from phasm_fdb.errors import FDBError
 
-TOO_MANY_WATCHES = 1032
 DEFAULT_MAX_WATCHES = 10_000
 MOST_WATCHES = 1_000_000
 

@@ -34,6 +34,7 @@ from phasm_fdb.embedded.mutation import (
     apply_atomic,
 )
 from phasm_fdb.embedded.selector import SPECIAL, key_after
+from phasm_fdb.error_codes import OPERATION_FAILED
 from phasm_fdb.errors import FDBError
 
 
@@ -211,7 +212,7 @@ class WriteMap:
             if code in _INDEPENDENT:
                 value = operand
             elif position and written[position - 1][0] == SET_VERSIONSTAMPED_VALUE:
-                raise FDBError(1000)
+                raise FDBError(OPERATION_FAILED)
             elif operand is not None:
                 value = apply_atomic(code, value, operand)
         return value

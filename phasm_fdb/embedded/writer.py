@@ -10,7 +10,7 @@ from abc import abstractmethod
 from typing import Any
 
 from phasm_fdb.embedded.aliases import add_aliases
-from phasm_fdb.embedded.lifecycle import INVALID_CALL, Lifecycle
+from phasm_fdb.embedded.lifecycle import Lifecycle
 from phasm_fdb.embedded.mutation import (
     ADD,
     APPEND_IF_FITS,
@@ -39,18 +39,20 @@ from phasm_fdb.embedded.selector import (
     prefix_end,
     value_bytes,
 )
+from phasm_fdb.error_codes import (
+    CLIENT_INVALID_OPERATION,
+    INVERTED_RANGE,
+    KEY_OUTSIDE_LEGAL_RANGE,
+    KEY_TOO_LARGE,
+    SPECIAL_KEYS_WRITE_DISABLED,
+    VALUE_TOO_LARGE,
+)
 from phasm_fdb.errors import FDBError
 
 KEY_SIZE_LIMIT = 10_000
 
 _SET_METADATA_VERSION = (SET_VERSIONSTAMPED_VALUE, bytes(STAMP_LENGTH + OFFSET_LENGTH))
 """The one thing that may be done to the key of the metadata version."""
-
-OUTSIDE_LEGAL_RANGE = 2004
-INVERTED_RANGE = 2005
-KEY_TOO_LARGE = 2102
-VALUE_TOO_LARGE = 2103
-SPECIAL_KEYS_NOT_WRITABLE = 2114
 
 
 class Writer(Lifecycle):
@@ -212,7 +214,7 @@ class Writer(Lifecycle):
 
     def _set(self, key: bytes, value: bytes) -> None:
         if key == METADATA_VERSION:
-            raise FDBError(INVALID_CALL)
+            raise FDBError(CLIENT_INVALID_OPERATION)
         _refuse_special(key >= SPECIAL)
         conflict = self._take_write_conflict()
         self._check_write()
@@ -225,7 +227,7 @@ class Writer(Lifecycle):
         self._check_write()
         _refuse_special(key >= SPECIAL)
         if key >= END:
-            raise FDBError(OUTSIDE_LEGAL_RANGE)
+            raise FDBError(KEY_OUTSIDE_LEGAL_RANGE)
         if len(key) <= KEY_SIZE_LIMIT:
             self._attempt.clear(key, conflict)
             self._wrote(key, key_after(key), None)
@@ -237,7 +239,7 @@ class Writer(Lifecycle):
         self._check_write()
         _refuse_special(begin >= SPECIAL)
         if end > END:
-            raise FDBError(OUTSIDE_LEGAL_RANGE)
+            raise FDBError(KEY_OUTSIDE_LEGAL_RANGE)
         begin, end = _shortened(begin), _shortened(end)
         self._attempt.clear_range(begin, end, conflict)
         self._wrote(begin, end, None)
@@ -248,7 +250,7 @@ class Writer(Lifecycle):
         if key != METADATA_VERSION:
             _check_sizes(key, operand)
         elif (code, operand) != _SET_METADATA_VERSION:
-            raise FDBError(INVALID_CALL)
+            raise FDBError(CLIENT_INVALID_OPERATION)
         if code == SET_VERSIONSTAMPED_VALUE:
             _stamp_place(operand)
         self._attempt.operate(code, key, operand, conflict)
@@ -278,7 +280,7 @@ class Writer(Lifecycle):
     def _add_conflict(self, begin: bytes, end: bytes, add: Any) -> None:
         self._check_write()
         if end > END:
-            raise FDBError(OUTSIDE_LEGAL_RANGE)
+            raise FDBError(KEY_OUTSIDE_LEGAL_RANGE)
         begin, end = _shortened(begin), _shortened(end)
         if begin < end:
             add(begin, end)
@@ -310,12 +312,12 @@ def _range(begin: Any, end: Any) -> tuple[bytes, bytes]:
 
 def _refuse_special(special: bool) -> None:
     if special:
-        raise FDBError(SPECIAL_KEYS_NOT_WRITABLE)
+        raise FDBError(SPECIAL_KEYS_WRITE_DISABLED)
 
 
 def _check_sizes(key: bytes, value: bytes) -> None:
     if key >= END:
-        raise FDBError(OUTSIDE_LEGAL_RANGE)
+        raise FDBError(KEY_OUTSIDE_LEGAL_RANGE)
     if len(key) > KEY_SIZE_LIMIT:
         raise FDBError(KEY_TOO_LARGE)
     if len(value) > VALUE_SIZE_LIMIT:
@@ -327,7 +329,7 @@ def _stamp_place(parameter: bytes) -> int:
     length = len(parameter) - OFFSET_LENGTH
     offset = stamp_offset(parameter) if length >= 0 else 0
     if offset + STAMP_LENGTH > length:
-        raise FDBError(INVALID_CALL)
+        raise FDBError(CLIENT_INVALID_OPERATION)
     return offset
 
 

@@ -9,10 +9,9 @@ from phasm_fdb.database.paging import PAGE_ROWS, PagedReader
 from phasm_fdb.database.ranges import Row, rows
 from phasm_fdb.database.transactional import error_code
 from phasm_fdb.database.waiting import wait
+from phasm_fdb.error_codes import TRANSACTION_TOO_OLD
 from phasm_fdb.errors import ReplayError
 from phasm_fdb.keyspace import Keyspace
-
-TRANSACTION_TOO_OLD = 1007
 
 #: A journal entry: its versionstamp of 12 bytes, and its bytes.
 Recorded = tuple[bytes, bytes]

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from phasm_fdb.database.transactional import error_code
+from phasm_fdb.error_codes import KEY_TOO_LARGE, TRANSACTION_TOO_LARGE, VALUE_TOO_LARGE
 from phasm_fdb.runtime.batching import BatchSize
 from phasm_fdb.runtime.causes import ResultTooLarge, cause_of
 from phasm_fdb.runtime.ending import Ending, Settled, Verdict
@@ -25,8 +26,8 @@ logger = logging.getLogger("phasm_fdb.worker")
 
 LARGEST_BATCH = 256
 
-#: transaction_too_large, key_too_large, value_too_large: the same writes never fit.
-TOO_LARGE = frozenset({2101, 2102, 2103})
+#: The same writes never fit.
+TOO_LARGE = frozenset({TRANSACTION_TOO_LARGE, KEY_TOO_LARGE, VALUE_TOO_LARGE})
 
 GIVE_UP = Retry(final=(Exception,))
 

@@ -15,6 +15,7 @@ from fdb.tuple import Versionstamp
 
 from phasm_fdb.database import aio
 from phasm_fdb.database.transactional import error_code, run
+from phasm_fdb.error_codes import PROCESS_BEHIND
 from phasm_fdb.errors import FDBError, InputFailed, InvariantViolation, TransitionError
 from phasm_fdb.layer import Layer
 from phasm_fdb.receipts import Applied
@@ -28,7 +29,6 @@ from phasm_fdb.simulation.settings import APPLY, SUBMIT, TOGETHER
 #: How long a client waits before it tries again after an error.
 RETRY_SECONDS = 0.5
 #: A read finds its storage server behind.
-FAILED_FOR_A_MOMENT = 1037
 
 _KINDS = ("request repeated", "request elsewhere", "client crash", "request late", "transaction", "reset", "body fails")
 
@@ -124,7 +124,7 @@ class Together:
             except self._meant as refused:
                 outcomes.append(Outcome(refused=refused))
             if self._is_now("body fails", turn):
-                raise FDBError(FAILED_FOR_A_MOMENT, "injected")
+                raise FDBError(PROCESS_BEHIND, "injected")
             if self._is_now("reset", turn):
                 tr.reset()
                 return self(tr)

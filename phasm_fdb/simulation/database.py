@@ -22,9 +22,10 @@ from phasm_fdb.embedded.range_result import Batch
 from phasm_fdb.embedded.selector import KeySelector
 from phasm_fdb.embedded.store import CommitRequest
 from phasm_fdb.embedded.transaction import Transaction
+from phasm_fdb.error_codes import TRANSACTION_TOO_OLD
 from phasm_fdb.errors import FDBError
 from phasm_fdb.simulation.commit import StfRun
-from phasm_fdb.simulation.link import TRANSACTION_TOO_OLD, Link
+from phasm_fdb.simulation.link import Link
 
 F = TypeVar("F", bound=Future[Any])
 

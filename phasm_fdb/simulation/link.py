@@ -11,6 +11,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from phasm_fdb.embedded.store import CommitDone, CommitRequest, Committed, Snapshot, Watch, WatchFired
+from phasm_fdb.error_codes import (
+    CLUSTER_VERSION_CHANGED,
+    COMMIT_UNKNOWN_RESULT,
+    NOT_COMMITTED,
+    TOO_MANY_WATCHES,
+    TRANSACTION_TIMED_OUT,
+    TRANSACTION_TOO_OLD,
+)
 from phasm_fdb.errors import FDBError
 from phasm_fdb.simulation.choices import Site, Value
 from phasm_fdb.simulation.commit import StfRun
@@ -18,13 +26,6 @@ from phasm_fdb.simulation.faults import Faults
 from phasm_fdb.simulation.file_store import FileStore
 from phasm_fdb.simulation.process import Process
 from phasm_fdb.simulation.server import Server
-
-TRANSACTION_TOO_OLD = 1007
-TIMED_OUT = 1031
-TOO_MANY_WATCHES = 1032
-COMMIT_UNKNOWN_RESULT = 1021
-CLUSTER_VERSION_CHANGED = 1039
-NOT_COMMITTED = 1020
 
 #: Faults whose name is the code that a new snapshot is refused with.
 _OF_SNAPSHOTS = ("1009", "1037", "1213")
@@ -121,7 +122,7 @@ class Link:
             # The client hears at once that its time is up; the commit is still under way.
             self.server.later(float(value), flight.arrive)
             flight.is_answered = True
-            done(FDBError(TIMED_OUT, "injected"))
+            done(FDBError(TRANSACTION_TIMED_OUT, "injected"))
             return
         if not flight.dies:
             flight.dies = self.decide("crash after commit") is not None

@@ -8,13 +8,12 @@ from typing import Protocol
 
 from phasm_fdb.embedded.mutation import has_stamps, stamp_all, versionstamp
 from phasm_fdb.embedded.store import CommitRequest, Committed, Store
+from phasm_fdb.error_codes import NOT_COMMITTED
 from phasm_fdb.errors import FDBError
 from phasm_fdb.simulation.commit import Commit, StfRun, rows_of
 from phasm_fdb.simulation.file_store import FileStore
 from phasm_fdb.simulation.loop import SimulatedLoop
 from phasm_fdb.simulation.trace import DATABASE, Trace, column_of
-
-NOT_COMMITTED = 1020
 
 
 class Observer(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -51,11 +52,11 @@ def test_what_close_raises_is_a_violation() -> None:
 
 
 @pytest.mark.parametrize("workload", [machines.ShopWorkload, BookingWorkload])
-def test_a_run_on_a_file_that_loses_power_leaves_no_descriptor(workload: type[Workload]) -> None:
+def test_a_run_on_a_file_that_loses_power_leaves_no_descriptor(workload: type[Workload], tmp_path: Path) -> None:
     settings = Settings(seed=3, ops=60, reopens=True, faults={"torn tail": 0.05, "crash": 0.05})
     simulate_with(workload, settings)
-    before = Holdings.now()
+    before = Holdings.now(tmp_path)
     result = simulate_with(workload, settings)
     assert result.held
     assert result.counts["fault torn tail"] > 1
-    assert Holdings.now().more_than(before) == {}
+    assert Holdings.now(tmp_path).more_than(before) == {}
