@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -45,6 +46,12 @@ def cluster_file() -> Iterator[str]:
         stack.enter_context(pytest.MonkeyPatch.context()).setenv("PHASM_TEST_CLUSTER_FILE", file)
         stack.enter_context(pytest.MonkeyPatch.context()).setenv("PHASM_TEST_CLUSTER_SCRATCH", "1")
         yield file
+
+
+def pytest_collection_finish() -> None:
+    """Leave modules and collected tests out of garbage collections: a test that forces one pays for its own objects."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,7 +16,7 @@ from tests.simulation.theatre import TheatreWorkload
 #: Seeds that find what the first ones do not.
 KNOWN = {
     "charges_twice_after_1021": 1,
-    "counter_by_snapshot": 13,
+    "counter_by_snapshot": 18,
     "ignores_the_key": 4,
     "inputs_overtake": 2,
     "never_polls": 4,
