@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from phasm_fdb.database.paging import PagedReader
 from phasm_fdb.layer import Layer
 from phasm_fdb.outbox import IdRow
 
@@ -19,8 +20,8 @@ def leftovers(layer: Layer, db: Any, timers: int = 0) -> str:
     """
     keys = layer.keyspace
     rows: dict[str, list[tuple[bytes, bytes]]] = {}
-    for row in db.get_range(keys.prefix, keys.end):
-        rows.setdefault(chr(row.key[len(keys.prefix) + 1]), []).append((row.key, row.value))
+    for key, value in PagedReader(db).rows(keys.prefix, keys.end):  # after a crash run more than one transaction reads
+        rows.setdefault(chr(key[len(keys.prefix) + 1]), []).append((key, value))
     for section, name in _OF_PENDING.items():
         if section in rows:
             return f"{len(rows[section])} rows of {name}: {rows[section][:3]}"
