@@ -20,7 +20,7 @@ MOST_LANES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class LayerMeta:
     """The content of the meta row.
 
     Attributes:
@@ -45,7 +45,7 @@ class Stored:
 
 
 #: Written whole: a row that other code wrote without what has its default is read as well.
-_STORED: Codec[Stored] = Codec(Stored, "the meta row")
+_STORED: Codec[LayerMeta] = Codec(LayerMeta, "the meta row")
 
 
 class Meta:
@@ -59,10 +59,10 @@ class Meta:
         self._keys = keyspace
         self._definition = definition
         self._lanes = lanes
-        self._checked: dict[bytes, Stored] = {}
-        self._last: Stored | None = None
+        self._checked: dict[bytes, LayerMeta] = {}
+        self._last: LayerMeta | None = None
 
-    def guess(self, staged: Staged) -> Stored | None:
+    def guess(self, staged: Staged) -> LayerMeta | None:
         """Send the read of the meta row, and while it is on its way say what it was the last time.
 
         It nearly never changes, so a transition can begin with that, and ask `is_still` later.
@@ -70,12 +70,12 @@ class Meta:
         """
         return self._last if staged.start(self._keys.meta) else None
 
-    def is_still(self, stored: Stored, staged: Staged) -> bool:
+    def is_still(self, stored: LayerMeta, staged: Staged) -> bool:
         """Whether the guess was right."""
         data = staged.read(self._keys.meta)
         return data is not None and self._checked.get(data) is stored
 
-    def load(self, staged: Staged) -> Stored:
+    def load(self, staged: Staged) -> LayerMeta:
         """The meta of this keyspace, which is created if nothing is there.
 
         Raises:
@@ -89,17 +89,17 @@ class Meta:
         stored = self._last = self._check(data)
         return stored
 
-    def peek(self, staged: Staged) -> Stored:
+    def peek(self, staged: Staged) -> LayerMeta:
         """The meta of this keyspace, as it would be created if nothing is there."""
         data = staged.read(self._keys.meta)
         return self._fresh() if data is None else self._check(data)
 
-    def raw(self, staged: Staged) -> Stored | None:
+    def raw(self, staged: Staged) -> LayerMeta | None:
         """The meta of this keyspace whatever its schema, for what upgrades it; None if nothing is there."""
         data = staged.read(self._keys.meta)
         return None if data is None else self._judge_owner(data)
 
-    def write(self, staged: Staged, stored: Stored) -> None:
+    def write(self, staged: Staged, stored: LayerMeta) -> None:
         """Replace the meta row, in a commit that no other one of this layer is concurrent with.
 
         So a transition which has read the row knows it as of its own commit; `phasm_fdb.cache` needs that.
@@ -107,16 +107,16 @@ class Meta:
         staged.add_read_conflict_range(self._keys.prefix, self._keys.end)
         staged.set(self._keys.meta, _encode(stored))
 
-    def note(self, staged: Staged, stored: Stored, large: set[str], cached: bool) -> None:
+    def note(self, staged: Staged, stored: LayerMeta, large: set[str], cached: bool) -> None:
         """Record, if it is not yet, which fields may hold large values, and that some process has a cache."""
         if len(large) > len(stored.large) or (cached and not stored.cached):
             self.write(staged, replace(stored, large=tuple(sorted(large)), cached=cached or stored.cached))
 
-    def _fresh(self) -> Stored:
+    def _fresh(self) -> LayerMeta:
         machine = self._definition.machine
-        return Stored(FORMAT, self._definition.name, machine.schema_version, self._lanes)
+        return LayerMeta(FORMAT, self._definition.name, machine.schema_version, self._lanes)
 
-    def _new(self, staged: Staged) -> Stored:
+    def _new(self, staged: Staged) -> LayerMeta:
         for row, _ in staged.rows(self._keys.prefix, self._keys.end, limit=1):
             raise KeyspaceError(
                 f"the subspace {self._keys.prefix!r} of {self._definition.name} holds data that is not this layer's "
@@ -133,13 +133,13 @@ class Meta:
                 )
         return self._fresh()
 
-    def _check(self, data: bytes) -> Stored:
+    def _check(self, data: bytes) -> LayerMeta:
         stored = self._checked.get(data)
         if stored is None:
             stored = self._checked[data] = self._judge(data)
         return stored
 
-    def _judge(self, data: bytes) -> Stored:
+    def _judge(self, data: bytes) -> LayerMeta:
         stored = self._judge_owner(data)
         here = f"the subspace {self._keys.prefix!r}"
         schema = self._definition.machine.schema_version
@@ -155,7 +155,7 @@ class Meta:
             )
         return stored
 
-    def _judge_owner(self, data: bytes) -> Stored:
+    def _judge_owner(self, data: bytes) -> LayerMeta:
         stored = _decode(data)
         here = f"the subspace {self._keys.prefix!r}"
         if stored is None:
@@ -172,11 +172,11 @@ class Meta:
         return stored
 
 
-def _encode(stored: Stored) -> bytes:
+def _encode(stored: LayerMeta) -> bytes:
     return plain.to_bytes(asdict(stored))
 
 
-def _decode(data: bytes) -> Stored | None:
+def _decode(data: bytes) -> LayerMeta | None:
     """The content of a meta row; None if it is not one."""
     try:
         raw = plain.from_bytes(data)
@@ -185,9 +185,9 @@ def _decode(data: bytes) -> Stored | None:
     if type(raw) is not dict or type(raw.get("format")) is not int:
         return None
     if raw["format"] > FORMAT:  # only the format is known of what a newer version wrote
-        return Stored(raw["format"], shown(raw.get("machine")), 0, 0)
+        return LayerMeta(raw["format"], shown(raw.get("machine")), 0, 0)
     try:
-        stored: Stored = _STORED.from_raw(raw)
+        stored: LayerMeta = _STORED.from_raw(raw)
     except CodecError:
         return None
     return stored if 1 <= stored.lanes <= MOST_LANES else None

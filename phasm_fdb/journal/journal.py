@@ -18,7 +18,7 @@ from phasm_fdb.effects import Effects, Outcome, Refusal
 from phasm_fdb.journal.entry import Entry, raw_of, weight
 from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.machine import Input
-from phasm_fdb.meta import Meta, Stored
+from phasm_fdb.meta import LayerMeta, Meta
 from phasm_fdb.outbox import TransactionStamps
 
 PART_BYTES = 90_000
@@ -42,7 +42,7 @@ class Journal:
         self.wanted = wanted
         self.retention_seconds = retention_seconds
 
-    def record(self, reader: Any, stored: Stored, stamps: TransactionStamps, input: Input) -> Record:
+    def record(self, reader: Any, stored: LayerMeta, stamps: TransactionStamps, input: Input) -> Record:
         """The record of an input that is about to be decided; call it right before that.
 
         Args:
@@ -52,13 +52,13 @@ class Journal:
         raw = raw_of(self.definition, input)  # now: a machine that changes its input changes nothing here
         return Record(self, stored, stamps, input, raw, opening, stamps.next_for_journal())
 
-    def _opening(self, staged: Staged, stored: Stored, stamps: TransactionStamps) -> Entry:
+    def _opening(self, staged: Staged, stored: LayerMeta, stamps: TransactionStamps) -> Entry:
         """The entry that the journal is switched on with."""
         empty = not any(True for _ in staged.rows(self._keys.state, self._keys.state + b"\xff", limit=1))
         before = read_sum(staged, self._keys)
         return Entry("on", stamps.next_for_journal(), schema=stored.schema, empty=empty, before=before)
 
-    def migrated(self, staged: Staged, stored: Stored, stamps: TransactionStamps, from_version: int) -> None:
+    def migrated(self, staged: Staged, stored: LayerMeta, stamps: TransactionStamps, from_version: int) -> None:
         """Append that a batch of a migration changed the state, if there is a journal."""
         if stored.journal:
             self.append(staged, stamps, Entry("migrated", stamps.next_for_journal(), schema=from_version))
@@ -69,7 +69,7 @@ class Journal:
         self.switch(staged, self._meta.load(staged), on=False)
         staged.flush(tr)
 
-    def switch(self, staged: Staged, stored: Stored, on: bool) -> Stored:
+    def switch(self, staged: Staged, stored: LayerMeta, on: bool) -> LayerMeta:
         """Note in the meta row whether there is a journal."""
         if stored.journal != on:
             stored = replace(stored, journal=on)
@@ -97,14 +97,14 @@ class Record(NamedTuple):
     """
 
     journal: Journal
-    stored: Stored
+    stored: LayerMeta
     stamps: TransactionStamps
     input: Input
     raw: Any
     opening: Entry | None
     number: int
 
-    def applied(self, staged: Staged, effects: Effects) -> Stored:
+    def applied(self, staged: Staged, effects: Effects) -> LayerMeta:
         """Stage that the machine took it, beside what it wrote; the meta as it is then."""
         return self._append(staged, effects)
 
@@ -114,7 +114,7 @@ class Record(NamedTuple):
         self._append(staged, refusal)
         staged.flush(base)
 
-    def _append(self, staged: Staged, outcome: Outcome) -> Stored:
+    def _append(self, staged: Staged, outcome: Outcome) -> LayerMeta:
         stored = self.stored
         if self.opening is not None:
             stored = self.journal.switch(staged, stored, on=True)

@@ -15,7 +15,7 @@ from phasm_fdb.effects import Outcome, Refusal
 from phasm_fdb.errors import InvariantViolation, TransitionError
 from phasm_fdb.fields.field import StateView
 from phasm_fdb.machine import Input, TrackedActionCompleted
-from phasm_fdb.meta import Stored
+from phasm_fdb.meta import LayerMeta
 from phasm_fdb.outbox import TransactionStamps
 from phasm_fdb.receipts import Applied, Receipt
 from phasm_fdb.state import Changes
@@ -41,7 +41,7 @@ class LayerTransaction:
 
     __slots__ = ("cached", "context", "meta", "staged", "stamps", "tr")
 
-    meta: Stored
+    meta: LayerMeta
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class LayerTransaction:
         self.cached = cached
         self.staged = Staged(tr if cached is None else cached)
 
-    def load_meta(self) -> Stored:
+    def load_meta(self) -> LayerMeta:
         """Read the meta row, which is created if nothing is there; raises a KeyspaceError if it is not this layer's."""
         self.meta = self.context.meta.load(self.staged)
         return self.meta
