@@ -95,7 +95,10 @@ class Client:
 
     async def _call(self) -> None:
         id, do = self._new()
-        await self._asking(id, self._layer.call(self._db, do, id, timeout=20))
+        try:
+            await self._asking(id, self._layer.call(self._db, do, id, timeout=20))
+        except TimeoutError:  # its key waits for one whose worker was lost, or the server is not back yet
+            self._scene.log("unheard", id)
 
     async def _repeat(self) -> None:
         if self._past:
