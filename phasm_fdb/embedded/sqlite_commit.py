@@ -173,7 +173,6 @@ class GroupWriter:
         if self._marked != generation and self._rows.format > 1:
             raise_mark(connection)
         self._commit(connection, passed)
-        self._companions.wrote()
         self._recent = recent
         self._marked = generation
         self._pages_logged += batch.pages()
@@ -209,7 +208,6 @@ class GroupWriter:
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 self._mark(connection)
         finally:
-            self._companions.wrote()
             self._connections.give(other)
 
     def _mark(self, connection: sqlite3.Connection) -> None:

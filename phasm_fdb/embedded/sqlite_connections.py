@@ -274,3 +274,5 @@ def _close_all(connections: list[sqlite3.Connection], open_: weakref.WeakSet[obj
         open_.discard(connection)
     if keeper is not None:
         keeper.close()
+    if not len(open_):
+        companions.release()

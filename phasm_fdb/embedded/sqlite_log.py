@@ -12,7 +12,6 @@ This is looked at when nobody has the file open; whoever opened it first has don
 from __future__ import annotations
 
 import fcntl
-import os
 import sqlite3
 import struct
 import uuid
@@ -81,24 +80,6 @@ def require_own_log(path: Path, log: Path) -> None:
                 "the file restored or replaced, and the log left? Put back the file that it belongs to, or remove the "
                 "log to open what is in the file alone"
             )
-
-
-def ends_with_commit(log: Path) -> bool:
-    """Whether the frames of a log's current run are the whole frames of whole commits."""
-    is_whole = True
-    with log.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
-        if len(header) < _HEADER_BYTES:
-            return not header
-        (page_size,) = struct.unpack(">I", header[8:12])
-        length = os.fstat(file.fileno()).st_size
-        for begin in range(_HEADER_BYTES, length, _FRAME_HEADER_BYTES + page_size):
-            file.seek(begin)
-            frame = file.read(_FRAME_HEADER_BYTES)
-            if frame[8:16] != header[16:24]:  # left over from before the log was started over, or cut
-                return is_whole and (len(frame) >= 16)
-            is_whole = begin + _FRAME_HEADER_BYTES + page_size <= length and frame[4:8] != bytes(4)
-    return is_whole
 
 
 def _belongs(path: Path, log: Path) -> bool:

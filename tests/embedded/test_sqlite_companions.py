@@ -214,3 +214,34 @@ def test_a_read_of_what_was_cut_off_says_so(store: SqliteStore, path: Path, cloc
     for one in (store, other):
         with pytest.raises(FDBError, match="was cut short"):
             one.close()
+
+
+def test_a_log_that_others_have_made_longer_was_cut(store: SqliteStore, path: Path, clock: ManualClock) -> None:
+    """Its index says how long it has to be, whoever has committed last; and a page that is read may be there still."""
+    other = open_store(path, clock)
+    put(other, more=b"v" * 20_000)
+    log = companions(path)[0]
+    os.truncate(log, log.stat().st_size - 1)
+    assert "was cut short" in refused(store)
+    assert "was cut short" in refused(other)
+    store.close()
+    other.close()
+    assert len(reopened(path, clock)) == COMMITS
+
+
+def test_closing_one_of_two_leaves_the_other_its_locks(path: Path, clock: ManualClock) -> None:
+    """Closing any descriptor of the index would drop them: the one that is looked through stays open until both are."""
+    mine, other = open_store(path, clock), open_store(path, clock)
+    put(mine, a=b"1")
+    put(other, b=b"1")
+    mine.close()
+    connection = other._connections.take()
+    connection.execute("BEGIN IMMEDIATE")
+    begin = "import sqlite3, sys; sqlite3.connect(sys.argv[1], 0).execute('BEGIN IMMEDIATE')"
+    tried = subprocess.run([sys.executable, "-c", begin, path], capture_output=True, text=True, timeout=60)
+    assert "database is locked" in tried.stderr
+    connection.execute("ROLLBACK")
+    other._connections.give(connection)
+    other.close()
+    links = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert not [link for link in links if str(link).startswith(str(path))]

@@ -39,7 +39,7 @@ def descriptors_of(path: Path) -> int:
     if not links.is_dir():
         return 0
     named = [link.readlink() for link in links.iterdir() if link.is_symlink()]
-    return sum(name.name.startswith(path.name) for name in named)
+    return sum(str(name).startswith(str(path.resolve())) for name in named)
 
 
 def test_the_child_is_told_to_open_it_itself(store: SqliteStore) -> None:
