@@ -89,7 +89,7 @@ class SqliteStore:
     def snapshot(self, version: int | None = None, /) -> SqliteSnapshot:
         self._connections.require_file()
         now = self._now()
-        if not 0 <= now - self._looked_at < VERSIONS_PER_SECOND:  # below 0 if the clock was set back
+        if not 0 <= now - self._looked_at < WINDOW_VERSIONS:  # below 0 if the clock was set back
             self._connections.require_log()
             self._looked_at = now
         if version is None:

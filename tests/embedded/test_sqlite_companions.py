@@ -177,12 +177,12 @@ def test_a_fork_removes_no_log_that_the_parent_cannot_see(store: SqliteStore, pa
     assert len(reopened(path, clock)) == COMMITS + 2
 
 
-def test_snapshots_see_within_a_second_that_others_do_not_see_them(
+def test_snapshots_see_within_five_seconds_that_others_do_not_see_them(
     store: SqliteStore, path: Path, clock: ManualClock
 ) -> None:
     store.snapshot()
     companions(path)[1].unlink()
-    clock.sleep(1.0)
+    clock.sleep(5.0)
     with pytest.raises(FDBError, match="deleted or replaced"):
         store.snapshot()
     store.close()
