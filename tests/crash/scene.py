@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import struct
 import time
@@ -12,13 +13,15 @@ from typing import Any
 import msgpack
 
 import phasm_fdb
-from phasm_fdb import Layer, Subspace
+from phasm_fdb import DatabaseError, Layer, Subspace
 from tests.simulation.torture.machine import Everything
 
 SUBSPACE = Subspace(("crash",))
 #: Rows that callers write beside the layer, in the same transactions.
 NOTES = Subspace(("notes",))
 LEASE_SECONDS = 1.5
+#: A cluster that does not answer has five seconds for it each time.
+MOST_OPENS = 12
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,11 @@ class Scene:
     name: str
 
     def open(self) -> Any:
-        """Open the database."""
+        """Open the database; again for a while where no server answers, since it may be killed just then."""
         options = {"timeout_ms": 20_000} if self.url.startswith("fdb:") else {}
+        for _ in range(MOST_OPENS):
+            with contextlib.suppress(DatabaseError):
+                return phasm_fdb.open(self.url, **options)
         return phasm_fdb.open(self.url, **options)
 
     @property
