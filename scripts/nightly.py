@@ -22,8 +22,8 @@ sys.path.insert(0, str(ROOT))
 from layers.dentist_booking.scenarios import SCENARIOS  # noqa: E402
 from phasm_fdb.simulation import Result, Scenario  # noqa: E402
 from phasm_fdb.simulation.faults import KINDS, ON_REQUEST  # noqa: E402
-from phasm_fdb.simulation.fleet import Mission, fly  # noqa: E402
-from phasm_fdb.simulation.progress import Tally, shown  # noqa: E402
+from phasm_fdb.simulation.report.progress import Tally, shown  # noqa: E402
+from phasm_fdb.simulation.run.parallel import Mission, fly  # noqa: E402
 from phasm_fdb.simulation.settings import DEFAULT_OPS  # noqa: E402
 from scripts import resources, torture  # noqa: E402
 

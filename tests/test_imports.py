@@ -14,6 +14,7 @@ import phasm_fdb
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "phasm_fdb"
+SIMULATION = "phasm_fdb.simulation"
 
 #: For the modules of a place: what of the package they may not import.
 FORBIDDEN = {
@@ -77,6 +78,31 @@ def test_what_a_transition_is_made_of_does_not_know_it() -> None:
     for path in modules(""):
         wrong = {"transition", "layer"} & set(imported(path))
         assert not wrong or path.name in ABOVE_TRANSITION, f"{path.name} imports {wrong}"
+
+
+#: The floors of the simulator, each above those before it. The modules beside them, under all floors, say what a run
+#: is given (workload, settings, choices, faults, program) and what it records (trace).
+SIMULATION_FLOORS = ("", "world", "oracles", "run", "report", "shrinking")
+
+
+@pytest.mark.parametrize("floor", SIMULATION_FLOORS)
+def test_no_floor_of_the_simulator_imports_one_above_it(floor: str) -> None:
+    folder = PACKAGE / "simulation" / floor
+    above = tuple(f"{SIMULATION}.{one}." for one in SIMULATION_FLOORS[SIMULATION_FLOORS.index(floor) + 1 :])
+    found = [path for path in sorted(folder.glob("*.py")) if floor or path.name != "__init__.py"]
+    assert found, f"there is no floor {floor}"
+    for path in found:
+        wrong = [name for name in modules_imported(path) if name.startswith(above)]
+        assert not wrong, f"{path.relative_to(PACKAGE)} imports {wrong}"
+
+
+def modules_imported(path: Path) -> Iterator[str]:
+    """The modules that a module imports, each with a point at its end."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}." for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (f"{alias.name}." for alias in node.names)
 
 
 def test_layers_import_public_names_only() -> None:

@@ -31,7 +31,7 @@ LIFTED = frozenset(
 _BELOW_LIFTED = tuple(f"{name}." for name in sorted(LIFTED))
 
 #: Where machine code begins, seen from inside; and the code of a workload, which the simulator guards too.
-ENTRIES = frozenset(("phasm_fdb.guard.definition", "phasm_fdb.simulation.guarding"))
+ENTRIES = frozenset(("phasm_fdb.guard.definition", "phasm_fdb.simulation.world.guarding"))
 
 
 def judge(kind: str, call: str, caller: FrameType | None) -> None:

@@ -1,15 +1,44 @@
-"""Which operations a run executes: drawn as it goes, or taken from a list of choices."""
+"""The operations that clients execute: drawn as a run goes, or taken from a list of choices."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 from phasm_fdb.simulation.choices import EXECUTE, LEAVE, Choice, Choices
-from phasm_fdb.simulation.client import Operation
 from phasm_fdb.simulation.settings import APPLY, CALL, SUBMIT, Settings
 
 MODES = (APPLY, SUBMIT, CALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One input of one client.
+
+    Attributes:
+        number: of the operation; it is the request id too.
+        at: when it is sent, in seconds of the run.
+        mode: "apply", "submit" or "call".
+        leaves: it is not sent: the client finds that the run has enough of them.
+        beside: inputs that are applied with it, in one transaction of the client's own.
+    """
+
+    number: int
+    at: float
+    mode: str
+    leaves: bool = False
+    beside: tuple[Any, ...] = ()
+
+    @property
+    def who(self) -> str:
+        """How choices name who executes it."""
+        return f"op {self.number}"
+
+    def request_id(self, turn: int) -> Any:
+        """The request id of the input itself (0), or of one beside it."""
+        return self.number if turn == 0 else (self.number, turn)
 
 
 class Program:

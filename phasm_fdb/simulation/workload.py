@@ -1,10 +1,14 @@
-"""What a user writes to have a machine simulated."""
+"""What a user writes to have a machine simulated: its workload; and how one is found by its name, `MODULE:WORKLOAD`."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from phasm_fdb.naming import Kind
+from phasm_fdb.simulation.settings import DEFAULT_OPS
 
 if TYPE_CHECKING:
     from phasm_fdb.actions import Actions
@@ -81,3 +85,45 @@ class Workload:
     def sometimes(self, view: Any) -> Mapping[str, bool]:
         """At rest: properties that have to hold in at least one run, so that one which does nothing is noticed."""
         return {}
+
+
+def _is_workload(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, Workload) and value is not Workload
+
+
+def _makes_a_workload(value: Any) -> bool:
+    """Whether it is a workload's class, or a function, which may return one."""
+    return _is_workload(value) or (callable(value) and not isinstance(value, type))
+
+
+WORKLOAD = Kind("workload", "my_app.workload:MyWorkload", _is_workload, _makes_a_workload)
+
+
+def load_workload(name: str) -> Callable[[], Workload]:
+    """Load the class, or function, that makes the workload.
+
+    Args:
+        name: `MODULE:WORKLOAD`; the module may lie in the current folder.
+
+    Raises:
+        NameNotFound: there is none.
+    """
+    _, found = WORKLOAD.load(name)
+    return found  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What a name on the command line of the simulator stands for.
+
+    Attributes:
+        workload: its name, `MODULE:WORKLOAD`.
+        ops: operations of each run.
+        workers: how many; None for as the seed says.
+        faults: "none", "default", "heavy", or the probability of each kind.
+    """
+
+    workload: str
+    ops: int = DEFAULT_OPS
+    workers: int | None = None
+    faults: str | Mapping[str, float] = "default"

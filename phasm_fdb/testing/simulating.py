@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 
 from phasm_fdb.lint import LintError
-from phasm_fdb.simulation.aftermath import Finding, investigate
-from phasm_fdb.simulation.inspector import make_machine
-from phasm_fdb.simulation.result import Result
-from phasm_fdb.simulation.runner import Made
-from phasm_fdb.simulation.runner import simulate as simulate_once
+from phasm_fdb.simulation.run.result import Result
+from phasm_fdb.simulation.run.runner import Made, sweep
+from phasm_fdb.simulation.run.runner import simulate as simulate_once
 from phasm_fdb.simulation.settings import DEFAULT_OPS
-from phasm_fdb.simulation.sweep import sweep
+from phasm_fdb.simulation.shrinking.triage import Finding, investigate
 from phasm_fdb.simulation.workload import Workload
+from phasm_fdb.simulation.world.inspector import make_machine
 from phasm_fdb.testing.linting import assert_deterministic
 
 SHRINK_SECONDS = 60.0

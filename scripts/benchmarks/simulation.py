@@ -19,7 +19,7 @@ from layers.counter.workload import CounterWorkload
 from layers.dentist_booking.workload import BookingWorkload
 from phasm_fdb.simulation import Workload
 from phasm_fdb.simulation.faults import KINDS
-from phasm_fdb.simulation.runner import simulate_with
+from phasm_fdb.simulation.run.runner import simulate_with
 from phasm_fdb.simulation.settings import draw
 from scripts.benchmarks.measure import count, table
 

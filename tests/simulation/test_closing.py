@@ -9,7 +9,7 @@ import pytest
 
 from layers.dentist_booking.workload import BookingWorkload
 from phasm_fdb.simulation import Workload, simulate
-from phasm_fdb.simulation.runner import simulate_with
+from phasm_fdb.simulation.run.runner import simulate_with
 from phasm_fdb.simulation.settings import Settings
 from scripts.resources import Holdings
 from tests.simulation import machines

@@ -8,11 +8,11 @@ from phasm_fdb import Actions, InvariantViolation, Normal, Tracked, TransitionEr
 from phasm_fdb.embedded.memory_store import MemoryStore
 from phasm_fdb.keys import pack_element
 from phasm_fdb.simulation import simulate
-from phasm_fdb.simulation.commit import Commit, StfRun
-from phasm_fdb.simulation.inspector import Inspector
 from phasm_fdb.simulation.oracles import Oracles
 from phasm_fdb.simulation.oracles.pending import Pending
 from phasm_fdb.simulation.trace import Trace
+from phasm_fdb.simulation.world.commit import Commit, StfRun
+from phasm_fdb.simulation.world.inspector import Inspector
 from tests.simulation import machines, theatre
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from phasm_fdb.simulation import Result, simulate
-from phasm_fdb.simulation.coverage import NOTHING, Coverage
-from phasm_fdb.simulation.diagram import MOST_EVENTS, TIMES, Diagram
-from phasm_fdb.simulation.report import report
+from phasm_fdb.simulation.report.coverage import NOTHING, Coverage
+from phasm_fdb.simulation.report.diagram import MOST_EVENTS, TIMES, Diagram
+from phasm_fdb.simulation.report.page import report
 from tests.simulation import machines
 from tests.simulation.theatre import TheatreWorkload
 

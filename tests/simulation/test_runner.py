@@ -15,9 +15,9 @@ from phasm_fdb import Actions, Map, Normal, State, StateMachine, Tracked, Tracke
 from phasm_fdb.embedded.memory_store import MemoryStore
 from phasm_fdb.errors import ReplayError
 from phasm_fdb.simulation import Result, Violation, Workload, play, simulate, sweep
-from phasm_fdb.simulation.commit import Commit, StfRun
-from phasm_fdb.simulation.inspector import Inspector
-from phasm_fdb.simulation.oracles.journaled import Journaled
+from phasm_fdb.simulation.oracles.serial import Journaled
+from phasm_fdb.simulation.world.commit import Commit, StfRun
+from phasm_fdb.simulation.world.inspector import Inspector
 from tests.simulation import machines
 
 

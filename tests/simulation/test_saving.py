@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasm_fdb.simulation import replay, simulate
-from phasm_fdb.simulation.aftermath import investigate
-from phasm_fdb.simulation.regression import test_file as text_of_test
-from phasm_fdb.simulation.saving import NotAProgram, SavedRun, load
-from phasm_fdb.simulation.steps import steps
+from phasm_fdb.simulation.report.steps import steps
+from phasm_fdb.simulation.run.saving import NotAProgram, SavedRun, load
+from phasm_fdb.simulation.shrinking.triage import investigate
+from phasm_fdb.simulation.shrinking.triage import test_file as text_of_test
 from tests.simulation import machines
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -12,9 +12,9 @@ import pytest
 from phasm_fdb.simulation import Result, play, shrink, simulate
 from phasm_fdb.simulation.choices import LEAVE
 from phasm_fdb.simulation.faults import LONGEST_DELAY_SECONDS
-from phasm_fdb.simulation.runner import simulate_with
+from phasm_fdb.simulation.run.runner import simulate_with
 from phasm_fdb.simulation.settings import Settings
-from phasm_fdb.simulation.shrinking import Shrunk, _Shrinker, way_of
+from phasm_fdb.simulation.shrinking.shrinker import Shrunk, _Shrinker, way_of
 from tests.simulation import machines
 from tests.simulation.planting import plant, timeless
 from tests.simulation.theatre import TheatreState, TheatreWorkload

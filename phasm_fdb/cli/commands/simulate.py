@@ -14,20 +14,18 @@ import typer
 
 from phasm_fdb.cli.invocation import one_line_errors, run
 from phasm_fdb.errors import PhasmError
-from phasm_fdb.simulation.aftermath import investigate
-from phasm_fdb.simulation.coverage import Coverage
 from phasm_fdb.simulation.faults import KINDS, parse
-from phasm_fdb.simulation.fleet import Mission, fly
-from phasm_fdb.simulation.loading import load_workload
-from phasm_fdb.simulation.progress import shown
-from phasm_fdb.simulation.report import report as report_of
-from phasm_fdb.simulation.result import Result
-from phasm_fdb.simulation.runner import simulate
-from phasm_fdb.simulation.saving import load
-from phasm_fdb.simulation.scenario import Scenario
+from phasm_fdb.simulation.report.coverage import Coverage
+from phasm_fdb.simulation.report.page import report as report_of
+from phasm_fdb.simulation.report.progress import shown
+from phasm_fdb.simulation.report.steps import steps
+from phasm_fdb.simulation.run.parallel import Mission, fly
+from phasm_fdb.simulation.run.result import Result
+from phasm_fdb.simulation.run.runner import simulate
+from phasm_fdb.simulation.run.saving import load
 from phasm_fdb.simulation.settings import DEFAULT_OPS
-from phasm_fdb.simulation.steps import steps
-from phasm_fdb.simulation.workload import Workload
+from phasm_fdb.simulation.shrinking.triage import investigate
+from phasm_fdb.simulation.workload import Scenario, Workload, load_workload
 
 HELD, VIOLATED = 0, 1
 

@@ -7,9 +7,9 @@ from phasm_fdb.keys import pack_element, unpack
 from phasm_fdb.lease import Lease
 from phasm_fdb.machine import TrackedActionCompleted
 from phasm_fdb.outbox import IdRow
-from phasm_fdb.simulation.commit import Commit
-from phasm_fdb.simulation.inspector import Inspector
 from phasm_fdb.simulation.oracles.oracle import Oracle
+from phasm_fdb.simulation.world.commit import Commit
+from phasm_fdb.simulation.world.inspector import Inspector
 
 
 class Fencing(Oracle):

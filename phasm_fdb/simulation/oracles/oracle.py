@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from phasm_fdb.receipts import Applied
-from phasm_fdb.simulation.commit import Commit
-from phasm_fdb.simulation.inspector import Inspector
-from phasm_fdb.simulation.process import Process
+from phasm_fdb.simulation.world.commit import Commit
+from phasm_fdb.simulation.world.inspector import Inspector
+from phasm_fdb.simulation.world.process import Process
 
 
 class Oracle:

@@ -15,10 +15,10 @@ from phasm_fdb.machine import Normal
 from phasm_fdb.outbox import IdRow
 from phasm_fdb.records import Progress, Record
 from phasm_fdb.runtime.attempt import idempotency_key as idempotency_key_of
-from phasm_fdb.simulation.commit import Commit, SnapshotReader
-from phasm_fdb.simulation.inspector import Inspector
 from phasm_fdb.simulation.oracles.oracle import Oracle
-from phasm_fdb.simulation.process import Process
+from phasm_fdb.simulation.world.commit import Commit, SnapshotReader
+from phasm_fdb.simulation.world.inspector import Inspector
+from phasm_fdb.simulation.world.process import Process
 
 
 class Order(Oracle):

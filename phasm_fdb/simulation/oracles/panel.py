@@ -6,25 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from phasm_fdb.receipts import Applied
-from phasm_fdb.simulation.commit import Commit
-from phasm_fdb.simulation.inspector import Inspector
-from phasm_fdb.simulation.oracles.dead_letters import DeadInputs
 from phasm_fdb.simulation.oracles.fencing import Fencing
-from phasm_fdb.simulation.oracles.invariants import Invariants
-from phasm_fdb.simulation.oracles.journaled import Journaled
-from phasm_fdb.simulation.oracles.leftovers import Leftovers
+from phasm_fdb.simulation.oracles.inputs import DeadInputs, Requests
+from phasm_fdb.simulation.oracles.machine import Invariants, Restoring, Told
 from phasm_fdb.simulation.oracles.oracle import Oracle
 from phasm_fdb.simulation.oracles.order import Order
 from phasm_fdb.simulation.oracles.pending import Pending
-from phasm_fdb.simulation.oracles.requests import Requests
-from phasm_fdb.simulation.oracles.restoring import Restoring
-from phasm_fdb.simulation.oracles.serial import Serial
-from phasm_fdb.simulation.oracles.stored import Stored
-from phasm_fdb.simulation.oracles.told import Told
-from phasm_fdb.simulation.process import Process
+from phasm_fdb.simulation.oracles.rows import Leftovers, Stored
+from phasm_fdb.simulation.oracles.serial import Journaled, Serial
 from phasm_fdb.simulation.settings import Settings
 from phasm_fdb.simulation.trace import Trace
 from phasm_fdb.simulation.workload import Workload
+from phasm_fdb.simulation.world.commit import Commit
+from phasm_fdb.simulation.world.inspector import Inspector
+from phasm_fdb.simulation.world.process import Process
 
 #: How often in a run everything is looked at, beside the end and what crashes bring about.
 FULL_LOOKS = 10

@@ -10,10 +10,10 @@ from phasm_fdb.actions import Later, Tracked
 from phasm_fdb.errors import InvariantViolation
 from phasm_fdb.keys import is_incomplete, pack_element, unpack
 from phasm_fdb.machine import TrackedActionCompleted
-from phasm_fdb.simulation.commit import Commit, StfRun
-from phasm_fdb.simulation.inspector import Inspector
 from phasm_fdb.simulation.oracles.oracle import Oracle
 from phasm_fdb.simulation.trace import DATABASE, Trace
+from phasm_fdb.simulation.world.commit import Commit, StfRun
+from phasm_fdb.simulation.world.inspector import Inspector
 
 
 class Pending(Oracle):

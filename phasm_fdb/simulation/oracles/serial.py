@@ -2,7 +2,8 @@
 
 What a transaction decided, under whatever concurrency, has to be what its inputs lead to one after the other on the
 state that the commits before it have left. That is strict serializability in commit order. And since the second run is
-made by another object of the machine on the same state, it also finds what a machine decides by anything else.
+made by another object of the machine on the same state, it also finds what a machine decides by anything else. In runs
+with a journal all inputs are decided a third time in the end, when it is replayed.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from phasm_fdb.embedded.mutation import put_stamp
 from phasm_fdb.errors import InvariantViolation, TransitionError
 from phasm_fdb.machine import TrackedActionCompleted
 from phasm_fdb.outbox import TransactionStamps
-from phasm_fdb.simulation.commit import Commit, SnapshotReader, StfRun
 from phasm_fdb.simulation.oracles.oracle import Oracle
+from phasm_fdb.simulation.world.commit import Commit, SnapshotReader, StfRun
+from phasm_fdb.simulation.world.inspector import Inspector
 from phasm_fdb.transition.decision import decide, view_over
 
 #: The sections in which the state lies: rows, and the parts of large values.
@@ -157,3 +159,22 @@ class _Written:
 
     def add_read_conflict_key(self, key: bytes) -> None:
         """Alone, nothing conflicts."""
+
+
+class Journaled(Oracle):
+    """Replays the journal, in the runs that have one. An empty journal is right only where nothing was decided."""
+
+    def __init__(self, inspector: Inspector) -> None:
+        super().__init__(inspector)
+        self._anything_decided = False
+
+    def committed(self, commit: Commit) -> None:
+        if commit.runs:
+            self._anything_decided = True
+
+    def at_rest(self) -> None:
+        if not self._anything_decided:
+            return
+        report = self.inspector.layer.replay(self.inspector.database())
+        if not report.same:
+            raise InvariantViolation(f"the journal replays to the same: {report.differences[0]}")
