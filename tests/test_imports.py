@@ -62,7 +62,7 @@ def imported(path: Path) -> Iterator[str]:
 #: The modules at the root that lie above `transition`: they do something with a whole layer.
 ABOVE_TRANSITION = {
     *("__init__.py", "layer.py", "dead_letters.py", "failure.py", "migration.py", "recovery.py", "replay.py"),
-    *("resizing.py", "sweeping.py", "command_line.py"),
+    *("resizing.py", "sweeping.py"),
 }
 
 

@@ -25,10 +25,15 @@ from phasm_fdb import (
     Value,
     transactional,
 )
+from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import run
 from phasm_fdb.database.versions import read_version
+from phasm_fdb.embedded import open_memory
+from phasm_fdb.journal import state_copy
 from phasm_fdb.journal.entry import Entry
+from phasm_fdb.journal.journal import read_sum
 from phasm_fdb.journal.reading import entries
+from phasm_fdb.keyspace import Keyspace
 from phasm_fdb.machine import Input
 from phasm_fdb.runtime import Handlers
 from tests.machines import Charged, Crash, Deposit, InsufficientFunds, Job, Pay, Queue, Wallet
@@ -353,6 +358,25 @@ def test_snapshots_are_listed_and_dropped() -> None:
     assert all(one.bytes > 50 for one in found)
     era.layer.drop_snapshot(era.db, first)
     assert era.snapshots() == [second]
+
+
+def test_a_snapshot_of_a_process_that_stood_still_is_of_a_later_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version is known for five seconds, and a process may stand still for longer between any two of its steps."""
+    now = [0.0]
+    db = open_memory(clock=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
+    layer = Layer(Wallet(), ("wallets",), journal=True)
+    layer.apply(db, Deposit("ann", 5))
+    stalls = [6.0, 6.0, 0.0]
+
+    def stalled(staged: Staged, keyspace: Keyspace) -> int:
+        now[0] += stalls.pop(0)
+        return read_sum(staged, keyspace)
+
+    monkeypatch.setattr(state_copy, "read_sum", stalled)
+    version = layer.snapshot(db)
+    assert stalls == []
+    assert [one.version for one in layer.snapshots(db)] == [version]
+    assert version > 12_000_000
 
 
 def test_a_retention_time_is_positive() -> None:

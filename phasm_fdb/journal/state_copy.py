@@ -69,14 +69,12 @@ def copy_state(keyspace: Keyspace, meta: Meta, db: Any) -> StateCopy:
         ReplayError: it is being migrated, or cannot be read in the five seconds for which a version is known.
         KeyspaceError: there is no such layer in this database, or the keyspace is not this machine's.
     """
-    version = run(db, read_version)
 
-    def look(tr: Any) -> tuple[Any, int]:
-        tr.set_read_version(version)
+    def look(tr: Any) -> tuple[Any, int, int]:
         staged = Staged(tr)
-        return meta.raw(staged), read_sum(staged, keyspace)
+        return meta.raw(staged), read_sum(staged, keyspace), read_version(tr)
 
-    stored, total = run(db, look)
+    stored, total, version = run(db, look)
     if stored is None:
         raise KeyspaceError(f"there is nothing of a layer under {keyspace.prefix!r} in this database")
     if stored.migrating:
