@@ -8,6 +8,7 @@ from typing import Any
 from phasm_fdb.receipts import Applied
 from phasm_fdb.simulation.oracles.fencing import Fencing
 from phasm_fdb.simulation.oracles.inputs import DeadInputs, Requests
+from phasm_fdb.simulation.oracles.kept_results import KeptResults
 from phasm_fdb.simulation.oracles.machine import Invariants, Restoring, Told
 from phasm_fdb.simulation.oracles.oracle import Oracle
 from phasm_fdb.simulation.oracles.order import Order
@@ -53,6 +54,7 @@ class Oracles:
             *(() if workload.bugs else (DeadInputs(inspector),)),
             Requests(inspector),
             Pending(inspector, trace),
+            KeptResults(inspector),
             Fencing(inspector),
             Order(inspector),
             Invariants(inspector),

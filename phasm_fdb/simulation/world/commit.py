@@ -8,9 +8,10 @@ from typing import Any
 
 from phasm_fdb.actions import Actions
 from phasm_fdb.database.staged import Staged
+from phasm_fdb.database.transactional import error_code
 from phasm_fdb.embedded.mutation import CLEAR, CLEAR_RANGE, SET, Mutation
 from phasm_fdb.embedded.store import Snapshot
-from phasm_fdb.errors import TransitionError
+from phasm_fdb.errors import ActionsFull, DatabaseError, TransitionError
 from phasm_fdb.keyspace import STAMP_BYTES
 
 
@@ -44,6 +45,15 @@ class StfRun:
             return isinstance(self.error, TransitionError)
         return self.staged is None or self.staged.is_flushed
 
+    @property
+    def failed(self) -> bool:
+        """Whether the machine has a bug here, as far as one run shows it: it raised, or what it did was dropped."""
+        if self.error is None:
+            return not self.counts
+        if isinstance(self.error, TransitionError):
+            return isinstance(self.error, ActionsFull)
+        return not isinstance(self.error, DatabaseError) and error_code(self.error) is None
+
 
 @dataclass(slots=True)
 class Commit:
@@ -59,6 +69,7 @@ class Commit:
             layer's keyspace: "s" for the state, and so on (see `phasm_fdb.keyspace`).
         cleared: the ranges that it cleared.
         event: the number of its event in the trace, where events are kept.
+        failed: the runs of `stf` that failed in it, of inputs that it was committed without.
     """
 
     number: int
@@ -70,6 +81,7 @@ class Commit:
     rows: dict[str, dict[bytes, bytes | None]]
     cleared: list[tuple[bytes, bytes]]
     event: int | None = None
+    failed: Sequence[StfRun] = ()
 
     @property
     def moved(self) -> set[bytes]:

@@ -67,7 +67,7 @@ class SimulatedTransaction(Transaction):
 
     def _send(self, request: CommitRequest) -> Future[None]:
         link: Link = self._database.link  # type: ignore[attr-defined]
-        link.runs = [run for run in self.runs if run.counts]
+        link.runs = [run for run in self.runs if run.counts or run.failed]
         return super()._send(request)
 
 

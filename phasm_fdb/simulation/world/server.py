@@ -102,7 +102,9 @@ class Server:
             return
         after = self.store.snapshot()
         rows, cleared = rows_of(mutations, self._prefix, after)
-        commit = Commit(self._commits, by, stamp, runs, before, after, rows, cleared)  # type: ignore[arg-type]
+        counted = [run for run in runs if run.counts]
+        commit = Commit(self._commits, by, stamp, counted, before, after, rows, cleared)  # type: ignore[arg-type]
+        commit.failed = [run for run in runs if run.failed]
         commit.event = self._tell(commit, len(mutations))
         try:
             self.observer.committed(commit)

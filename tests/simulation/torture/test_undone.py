@@ -14,6 +14,7 @@ from tests.simulation.torture.undoing import NAMES, search
 #: Seeds that find what the first ones do not.
 KNOWN = {
     "cancelled_while_it_waits": 5094,
+    "dead_letter_without_result": 49,
     "ids_by_python": 40,
     "own_receipts_by_the_clock": 426,
     "parts_of_zero_bytes": 71,
@@ -22,6 +23,7 @@ KNOWN = {
     "receipts_of_pending_actions_expire": 49,
     "repeats_in_a_transaction": 18,
     "resize_revives": 93,
+    "result_is_asked_for_again": 24,
     "second_run_forgets_large": 319,
     "second_run_hides_errors": 17,
 }
