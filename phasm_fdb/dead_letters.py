@@ -6,7 +6,7 @@ import contextlib
 import functools
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from fdb.tuple import Versionstamp
@@ -32,8 +32,6 @@ from phasm_fdb.transition.layer_transaction import LayerTransaction
 MAX_CAUSE = 2000
 ONE = encode_count(1)
 PAGE_ROWS = 200
-#: How many elements a dead letter had before they were counted by their ids.
-OLDER_LENGTH = 8
 #: Under this name the last element of a dead letter says where more is kept of its failure.
 FAILURE = "failure"
 
@@ -106,6 +104,7 @@ class GivenUp:
         cause: what the last failure was.
         at: when it is given up, in milliseconds since the epoch.
         failure: the versionstamp (12 bytes) under which more is kept (see `Failure`); empty where there is no more.
+        is_counted: it is counted by its id; older code did not do that, and wrote one element less.
     """
 
     record: Record
@@ -113,6 +112,7 @@ class GivenUp:
     cause: str
     at: int
     failure: bytes = b""
+    is_counted: bool = True
 
     def encode(self) -> bytes:
         """The dead letter as its row holds it."""
@@ -121,9 +121,32 @@ class GivenUp:
         return plain.to_bytes(
             [
                 *(record.packed_id, record.raw, record.packed_key, record.is_input),
-                *(progress.attempts, progress.origin, self.cause[:MAX_CAUSE], self.at, more),
+                *(progress.attempts, progress.origin, self.cause[:MAX_CAUSE], self.at),
+                *((more,) if self.is_counted else ()),
             ]
         )
+
+    @classmethod
+    def decode(cls, value: bytes, row: bytes) -> GivenUp:
+        """What the row of a dead letter holds; raises a CodecError that names it if that is something else."""
+        try:
+            letter = plain.list_from_bytes(value, _LETTER, optional=1)
+            failure = letter[-1].get(FAILURE, b"") if len(letter) == len(_LETTER) else b""
+            plain.check_list([failure], [(bytes,)])
+        except CodecError as error:
+            raise error.at("a dead letter", row) from error
+        packed_id, raw, packed_key, is_input, attempts, origin, cause, at, *more = letter
+        record, progress = Record(packed_id, raw, packed_key, is_input), Progress(attempts=attempts, origin=origin)
+        return cls(record, progress, cause, at, failure, is_counted=bool(more))
+
+    def read_failure(self, keys: Keyspace, reader: Staged) -> Failure:
+        """What is kept beside it."""
+        return Failure.read(reader, keys, self.failure) if self.failure else Failure()
+
+    def drop_failure(self, keys: Keyspace, staged: Staged) -> None:
+        """Remove what is kept beside it."""
+        if self.failure:
+            staged.clear_range(*keys.failure(self.failure))
 
 
 def bury(at: LayerTransaction, given_up: GivenUp) -> None:
@@ -173,11 +196,11 @@ def discard(at: LayerTransaction, stamp: Versionstamp, now: float) -> bool:
         return True
     if letter is None:
         return False
-    packed_id, _, _, is_input, *_ = letter
-    _drop_failure(context.keyspace, staged, letter)
-    if is_input and packed_id is not None:
+    letter.drop_failure(context.keyspace, staged)
+    record = letter.record
+    if record.is_input and record.packed_id is not None:
         receipts = context.receipts
-        receipt = receipts.for_request(unpack_element(packed_id), now, read_version(at.tr))
+        receipt = receipts.for_request(unpack_element(record.packed_id), now, read_version(at.tr))
         if is_failed(staged.read(receipt.key)):
             receipts.expire(staged, receipt)
     at.flush()
@@ -200,24 +223,24 @@ def requeue(at: LayerTransaction, stamp: Versionstamp, now: float) -> bool:
     letter = _take(keys, staged, stamp)
     if letter is None:
         return False
-    packed_id, raw, packed_key, is_input, _, origin, *_ = letter
-    failure = _failure(keys, staged, letter)
+    record, failure = letter.record, letter.read_failure(keys, staged)
     if failure.stored is not None:
         raise CodecError(f"the dead letter {stamp} is a row that does not decode: discard it, it cannot be put back")
     if not failure.result:
-        _drop_failure(keys, staged, letter)
+        letter.drop_failure(keys, staged)
     lanes = at.load_meta().lanes
-    spread_by = packed_key if packed_key is not None else packed_id
+    spread_by = record.packed_key if record.packed_key is not None else record.packed_id
     lane = 0 if spread_by is None else lane_of(spread_by, lanes)
     is_back = True
-    if is_input:
-        queued = Queued(b"", raw, int(now * 1000), packed_id, packed_key)
+    if record.is_input:
+        queued = Queued(b"", record.raw, int(now * 1000), record.packed_id, record.packed_key)
         is_back = _requeue_input(at, lane, queued)
     else:
-        if staged.read(keys.id_row(packed_id)) is not None:
-            raise DuplicateAction(unpack_element(packed_id))
-        progress = Progress(origin=origin, failures=len(failure.result))
-        at.context.outbox.enter(at, lane, Record(packed_id, raw, packed_key), progress)
+        assert record.packed_id is not None, "an action is given up under its id"
+        if staged.read(keys.id_row(record.packed_id)) is not None:
+            raise DuplicateAction(unpack_element(record.packed_id))
+        progress = Progress(origin=letter.progress.origin, failures=len(failure.result))
+        at.context.outbox.enter(at, lane, record, progress)
     at.flush()
     return is_back
 
@@ -234,41 +257,23 @@ def _requeue_input(at: LayerTransaction, lane: int, queued: Queued) -> bool:
     return True
 
 
-def _take(keys: Keyspace, staged: Staged, stamp: Versionstamp) -> list[Any] | None:
+def _take(keys: Keyspace, staged: Staged, stamp: Versionstamp) -> GivenUp | None:
     """Take a dead letter out, and give its content; None if there is none of that stamp."""
     row = keys.dead_row(stamp)
     value = staged.read(row)
     if value is None:
         return None
-    letter = _content(row, value)
-    packed_id, _, _, is_input, *_ = letter
+    letter = GivenUp.decode(value, row)
+    record = letter.record
     staged.clear(row)
-    if packed_id is not None and len(letter) > OLDER_LENGTH:
-        counter = keys.dead_id(is_input, packed_id)
+    if record.packed_id is not None and letter.is_counted:
+        counter = keys.dead_id(record.is_input, record.packed_id)
         others = decode_count(staged.read(counter)) - 1
         if others > 0:
             staged.set(counter, encode_count(others))
         else:
             staged.clear(counter)
     return letter
-
-
-def _failure(keys: Keyspace, reader: Staged, letter: list[Any]) -> Failure:
-    """What is kept beside a dead letter."""
-    stamp = _failure_stamp(letter)
-    return Failure() if stamp is None else Failure.read(reader, keys, stamp)
-
-
-def _drop_failure(keys: Keyspace, staged: Staged, letter: list[Any]) -> None:
-    """Remove what is kept beside a dead letter."""
-    stamp = _failure_stamp(letter)
-    if stamp is not None:
-        staged.clear_range(*keys.failure(stamp))
-
-
-def _failure_stamp(letter: list[Any]) -> bytes | None:
-    stamp: bytes | None = letter[OLDER_LENGTH].get(FAILURE) if len(letter) > OLDER_LENGTH else None
-    return stamp
 
 
 def count_older_letters(context: LayerContext, db: Any) -> None:
@@ -285,13 +290,12 @@ def _count_page(keys: Keyspace, begin: bytes, tr: Any) -> bytes | None:
         return None
     found = list(rows(tr, begin, keys.dead()[1], limit=PAGE_ROWS))
     for row, value in found:
-        letter = _content(row, value)
-        if len(letter) > OLDER_LENGTH:
+        letter = GivenUp.decode(value, row)
+        if letter.is_counted:
             continue
-        packed_id, _, _, is_input, *_ = letter
-        staged.set(row, plain.to_bytes([*letter, {}]))
-        if packed_id is not None:
-            staged.add(keys.dead_id(is_input, packed_id), ONE)
+        staged.set(row, replace(letter, is_counted=True).encode())
+        if letter.record.packed_id is not None:
+            staged.add(keys.dead_id(letter.record.is_input, letter.record.packed_id), ONE)
     is_end = len(found) < PAGE_ROWS
     if is_end:
         staged.set(keys.dead_ids, b"")
@@ -299,29 +303,20 @@ def _count_page(keys: Keyspace, begin: bytes, tr: Any) -> bytes | None:
     return None if is_end else found[-1][0] + b"\0"
 
 
-def _content(row: bytes, value: bytes) -> list[Any]:
-    """What the row of a dead letter holds; raises a CodecError that names it if that is something else."""
-    try:
-        return plain.list_from_bytes(value, _LETTER, optional=1)
-    except CodecError as error:
-        raise error.at("a dead letter", row) from error
-
-
 def _decode(context: LayerContext, tr: Any, key: bytes, value: bytes) -> DeadLetter:
-    content = _content(key, value)
-    packed_id, raw, packed_key, is_input, attempts, _, cause, at, *_ = content
-    definition = context.definition
-    failure = _failure(context.keyspace, Staged(tr), content)
+    letter = GivenUp.decode(value, key)
+    record, definition = letter.record, context.definition
+    failure = letter.read_failure(context.keyspace, Staged(tr))
     state = definition.state_class
     return DeadLetter(
         stamp_of(key),
-        "input" if is_input else "action",
-        None if packed_id is None else unpack_element(packed_id),
-        _decoded(definition.inputs if is_input else definition.tracked, raw),
-        None if packed_key is None else unpack_element(packed_key),
-        attempts,
-        cause,
-        at,
+        "input" if record.is_input else "action",
+        None if record.packed_id is None else unpack_element(record.packed_id),
+        _decoded(definition.inputs if record.is_input else definition.tracked, record.raw),
+        record.ordering_key,
+        letter.progress.attempts,
+        letter.cause,
+        letter.at,
         _decoded(definition.results, failure.result[0]) if failure.result else None,
         failure.traceback,
         tuple(Read(place_of(state, row), value_of(state, row, data)) for row, data in failure.reads),

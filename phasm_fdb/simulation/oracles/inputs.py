@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgpack
-
 from phasm_fdb.errors import InputRejected, InvariantViolation
 from phasm_fdb.machine import Normal
 from phasm_fdb.receipts import Applied
@@ -58,12 +56,9 @@ class DeadInputs(Oracle):
     """Looks at new dead letters. An action may be given up, as its handler's policy says; an input never is."""
 
     def committed(self, commit: Commit) -> None:
-        for row in commit.of("d").values():
-            if row is None:
-                continue
-            _, raw, _, is_input, _, _, cause, *_ = msgpack.unpackb(row, strict_map_key=False)
-            if is_input:
-                payload = self.inspector.definition.inputs.from_raw(raw)
+        for letter in commit.dead_letters().values():
+            if letter.record.is_input:
+                payload = self.inspector.definition.inputs.from_raw(letter.record.raw)
                 raise InvariantViolation(
-                    f"inputs are applied: {payload!r} made the machine fail: {cause}", input=payload
+                    f"inputs are applied: {payload!r} made the machine fail: {letter.cause}", input=payload
                 )

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgpack
 from fdb.tuple import Versionstamp
 
 from phasm_fdb.database.staged import Staged
-from phasm_fdb.dead_letters import FAILURE
 from phasm_fdb.errors import InvariantViolation
-from phasm_fdb.failure import Failure
 from phasm_fdb.keys import pack_element
 from phasm_fdb.keyspace import STAMP_BYTES
 from phasm_fdb.machine import TrackedActionCompleted
@@ -49,16 +46,13 @@ class KeptResults(Oracle):
 
     def _require_in_dead_letters(self, commit: Commit) -> None:
         """The dead letter of such an action holds the result."""
-        for row, value in commit.of("d").items():
-            if value is None:
+        reader = Staged(SnapshotReader(commit.after))
+        for row, letter in commit.dead_letters().items():
+            if letter.record.is_input or letter.failure not in self._known:
                 continue
-            packed_id, _, _, is_input, *_, more = msgpack.unpackb(value, strict_map_key=False)
-            stamp = more.get(FAILURE)
-            if is_input or stamp not in self._known:
-                continue
-            if not Failure.read(Staged(SnapshotReader(commit.after)), self.inspector.keyspace, stamp).result:
+            if not letter.read_failure(self.inspector.keyspace, reader).result:
                 raise InvariantViolation(
-                    f"results are kept: the dead letter {row!r} of {packed_id!r} is without its result"
+                    f"results are kept: the dead letter {row!r} of {letter.record.packed_id!r} is without its result"
                 )
 
     def _emitted_at(self, commit: Commit, id: Any) -> set[bytes]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgpack
-
 from phasm_fdb.actions import Later, Tracked
 from phasm_fdb.errors import InvariantViolation
 from phasm_fdb.keys import is_incomplete, pack_element, unpack
@@ -125,5 +123,5 @@ def _id(packed: bytes) -> Any:
 
 def _buried(commit: Commit) -> set[bytes]:
     """The ids of the dead letters that a commit wrote."""
-    contents = [msgpack.unpackb(row, strict_map_key=False) for row in commit.of("d").values() if row is not None]
-    return {packed_id for packed_id, _, _, is_input, *_ in contents if not is_input and packed_id is not None}
+    records = [letter.record for letter in commit.dead_letters().values()]
+    return {record.packed_id for record in records if not record.is_input and record.packed_id is not None}

@@ -9,6 +9,7 @@ from typing import Any
 from phasm_fdb.actions import Actions
 from phasm_fdb.database.staged import Staged
 from phasm_fdb.database.transactional import error_code
+from phasm_fdb.dead_letters import GivenUp
 from phasm_fdb.embedded.mutation import CLEAR, CLEAR_RANGE, SET, Mutation
 from phasm_fdb.embedded.store import Snapshot
 from phasm_fdb.errors import ActionsFull, DatabaseError, TransitionError
@@ -97,6 +98,10 @@ class Commit:
     def of(self, section: str) -> dict[bytes, bytes | None]:
         """The rows of one section."""
         return self.rows.get(section, {})
+
+    def dead_letters(self) -> dict[bytes, GivenUp]:
+        """The dead letters that it wrote, by their rows."""
+        return {row: GivenUp.decode(value, row) for row, value in self.of("d").items() if value is not None}
 
 
 def rows_of(

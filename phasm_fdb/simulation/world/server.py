@@ -103,8 +103,8 @@ class Server:
         after = self.store.snapshot()
         rows, cleared = rows_of(mutations, self._prefix, after)
         counted = [run for run in runs if run.counts]
-        commit = Commit(self._commits, by, stamp, counted, before, after, rows, cleared)  # type: ignore[arg-type]
-        commit.failed = [run for run in runs if run.failed]
+        failed = [run for run in runs if run.failed]
+        commit = Commit(self._commits, by, stamp, counted, before, after, rows, cleared, failed=failed)  # type: ignore[arg-type]
         commit.event = self._tell(commit, len(mutations))
         try:
             self.observer.committed(commit)
