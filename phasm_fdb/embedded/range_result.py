@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from phasm_fdb.embedded.future import Future
 from phasm_fdb.embedded.limits import StreamingMode
@@ -17,12 +17,37 @@ class Batch(NamedTuple):
     more: bool
 
 
-class Fetch(Protocol):
-    """Reads one batch; the keys and limits are those of `get_range`."""
+class RangeRequest(NamedTuple):
+    """What is asked for of a range.
 
-    def __call__(
-        self, begin: KeySelector, end: KeySelector, limit: int, mode: int, iteration: int, reverse: bool, /
-    ) -> Future[Batch]: ...
+    Attributes:
+        begin, end: where it begins and ends.
+        limit: how many rows at most; 0 is all.
+        mode: how much is fetched at a time, one of `StreamingMode`.
+        reverse: the last rows first.
+        iteration: the number of the batch, from 1: in some modes later ones are larger.
+    """
+
+    begin: KeySelector
+    end: KeySelector
+    limit: int
+    mode: int
+    reverse: bool
+    iteration: int = 1
+
+    def behind(self, batch: list[KeyValue]) -> RangeRequest:
+        """The request for what comes behind a batch, which did not end the range."""
+        last = batch[-1].key
+        if self.reverse:
+            begin, end = self.begin, KeySelector.first_greater_or_equal(last)
+        else:
+            begin, end = KeySelector.first_greater_than(last), self.end
+        limit = self.limit - len(batch) if self.limit > 0 else self.limit
+        return RangeRequest(begin, end, limit, self.mode, self.reverse, self.iteration + 1)
+
+
+#: Reads one batch.
+Fetch = Callable[[RangeRequest], Future[Batch]]
 
 
 class RangeResult:
@@ -30,16 +55,10 @@ class RangeResult:
     with.
     """
 
-    def __init__(
-        self, fetch: Fetch, begin: KeySelector, end: KeySelector, limit: int, reverse: bool, mode: int
-    ) -> None:
+    def __init__(self, fetch: Fetch, request: RangeRequest) -> None:
         self._fetch = fetch
-        self._begin = begin
-        self._end = end
-        self._limit = limit
-        self._reverse = reverse
-        self._mode = mode
-        self._first = fetch(begin, end, limit, mode, 1, reverse)
+        self._request = request
+        self._first = fetch(request)
 
     def to_list(self) -> list[KeyValue]:
         """All the rows.
@@ -47,33 +66,26 @@ class RangeResult:
         Raises:
             FDBError: what the read failed with.
         """
-        mode = self._mode
-        if mode == StreamingMode.iterator:
-            mode = StreamingMode.exact if self._limit > 0 else StreamingMode.want_all
-        return list(self._rows(mode))
+        request = self._request
+        if request.mode == StreamingMode.iterator:
+            mode = StreamingMode.exact if request.limit > 0 else StreamingMode.want_all
+            request = request._replace(mode=mode)
+        return list(self._rows(request))
 
     def __iter__(self) -> Iterator[KeyValue]:
-        return self._rows(self._mode)
+        return self._rows(self._request)
 
-    def _rows(self, mode: int) -> Iterator[KeyValue]:
-        begin, end, limit = self._begin, self._end, self._limit
+    def _rows(self, request: RangeRequest) -> Iterator[KeyValue]:
         batch = self._first.wait()
-        iteration = 1
         while batch.rows:
             rows = batch.rows
             following: Future[Batch] | None = None
             yield from rows[:-1]
-            if batch.more and limit != len(rows):
-                iteration += 1
-                if limit > 0:
-                    limit -= len(rows)
-                if self._reverse:
-                    end = KeySelector.first_greater_or_equal(rows[-1].key)
-                else:
-                    begin = KeySelector.first_greater_than(rows[-1].key)
+            if batch.more and request.limit != len(rows):
+                request = request.behind(rows)
                 # Asked for before the last row is given out, as the binding does: the next batch is then on
                 # its way.
-                following = self._fetch(begin, end, limit, mode, iteration, self._reverse)
+                following = self._fetch(request)
             yield rows[-1]
             if following is None:
                 return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from phasm_fdb.embedded.future import Future, Key, Value
 from phasm_fdb.embedded.limits import StreamingMode
-from phasm_fdb.embedded.range_result import Batch, RangeResult
+from phasm_fdb.embedded.range_result import Batch, RangeRequest, RangeResult
 from phasm_fdb.embedded.selector import END, KeySelector, key_bytes, prefix_end
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ class Reader(ABC):
         """
 
     @abstractmethod
-    def _fetch(
-        self, begin: KeySelector, end: KeySelector, limit: int, mode: int, iteration: int, reverse: bool, /
-    ) -> Future[Batch]: ...
+    def _fetch(self, request: RangeRequest) -> Future[Batch]: ...
 
     def get_range(
         self,
@@ -72,14 +70,9 @@ class Reader(ABC):
             reverse: the last rows first.
             streaming_mode: how much is fetched at a time, one of `StreamingMode`.
         """
-        return RangeResult(
-            self._fetch,
-            selector_of(b"" if begin is None else begin),
-            selector_of(END if end is None else end),
-            limit,
-            reverse,
-            streaming_mode,
-        )
+        first = selector_of(b"" if begin is None else begin)
+        last = selector_of(END if end is None else end)
+        return RangeResult(self._fetch, RangeRequest(first, last, limit, streaming_mode, reverse))
 
     def get_range_startswith(self, prefix: Any, *args: Any, **kwargs: Any) -> RangeResult:
         """The rows whose keys start with `prefix`; further arguments as for `get_range`."""

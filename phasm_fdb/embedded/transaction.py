@@ -14,7 +14,7 @@ from phasm_fdb.embedded.future import Future, Key, ReadValue, Value
 from phasm_fdb.embedded.lifecycle import NO_VERSION
 from phasm_fdb.embedded.limits import limits_of
 from phasm_fdb.embedded.mutation import versionstamp
-from phasm_fdb.embedded.range_result import Batch
+from phasm_fdb.embedded.range_result import Batch, RangeRequest
 from phasm_fdb.embedded.reader import Reader
 from phasm_fdb.embedded.selector import (
     END,
@@ -141,23 +141,13 @@ class Transaction(Writer, Reader):
             except FDBError as error:
                 return self._failed(error, Key, lambda: self._attempt.get_key(place, snapshot))
 
-    def _fetch(
-        self, begin: KeySelector, end: KeySelector, limit: int, mode: int, iteration: int, reverse: bool, /
-    ) -> Future[Batch]:
-        return self._fetch_batch(begin, end, limit, mode, iteration, reverse, False)
+    def _fetch(self, request: RangeRequest) -> Future[Batch]:
+        return self._fetch_batch(request, False)
 
-    def _fetch_batch(
-        self,
-        begin: KeySelector,
-        end: KeySelector,
-        limit: int,
-        mode: int,
-        iteration: int,
-        reverse: bool,
-        snapshot: bool,
-    ) -> Future[Batch]:
+    def _fetch_batch(self, request: RangeRequest, snapshot: bool) -> Future[Batch]:
+        begin, end = request.begin, request.end
         try:
-            limits = limits_of(limit, mode, iteration)
+            limits = limits_of(request.limit, request.mode, request.iteration)
         except FDBError as error:
             return Future(error=error)
         with self._lock:
@@ -171,7 +161,7 @@ class Transaction(Writer, Reader):
                 return Future(Batch([], False))
 
             def read() -> Batch:
-                found = self._attempt.get_range(low, high, limits, reverse, snapshot)
+                found = self._attempt.get_range(low, high, limits, request.reverse, snapshot)
                 return Batch(list(map(KeyValue._make, found.rows)), found.more)
 
             try:
@@ -366,10 +356,8 @@ class SnapshotReader(Reader):
     def get_key(self, key_selector: KeySelector) -> Key:
         return self._transaction._get_key(key_selector, True)
 
-    def _fetch(
-        self, begin: KeySelector, end: KeySelector, limit: int, mode: int, iteration: int, reverse: bool, /
-    ) -> Future[Batch]:
-        return self._transaction._fetch_batch(begin, end, limit, mode, iteration, reverse, True)
+    def _fetch(self, request: RangeRequest) -> Future[Batch]:
+        return self._transaction._fetch_batch(request, True)
 
     def get_read_version(self) -> Future[int]:
         return self._transaction.get_read_version()

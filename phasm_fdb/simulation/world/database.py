@@ -23,8 +23,7 @@ from phasm_fdb.definition import Definition
 from phasm_fdb.embedded.attempt import Attempt
 from phasm_fdb.embedded.database import Database
 from phasm_fdb.embedded.future import Future, Value
-from phasm_fdb.embedded.range_result import Batch
-from phasm_fdb.embedded.selector import KeySelector
+from phasm_fdb.embedded.range_result import Batch, RangeRequest
 from phasm_fdb.embedded.store import CommitRequest
 from phasm_fdb.embedded.transaction import Transaction
 from phasm_fdb.error_codes import TRANSACTION_TOO_OLD
@@ -79,18 +78,8 @@ class FaultyTransaction(SimulatedTransaction):
     def _get(self, key: bytes, snapshot: bool) -> Value:
         return self._on_the_way(super()._get(key, snapshot), Value)
 
-    def _fetch_batch(
-        self,
-        begin: KeySelector,
-        end: KeySelector,
-        limit: int,
-        mode: int,
-        iteration: int,
-        reverse: bool,
-        snapshot: bool,
-    ) -> Future[Batch]:
-        read = super()._fetch_batch(begin, end, limit, mode, iteration, reverse, snapshot)
-        return self._on_the_way(read, Future)
+    def _fetch_batch(self, request: RangeRequest, snapshot: bool) -> Future[Batch]:
+        return self._on_the_way(super()._fetch_batch(request, snapshot), Future)
 
     def _on_the_way(self, read: F, kind: type[Future[Any]]) -> F:
         """The answer to a read, as the link lets it arrive."""
