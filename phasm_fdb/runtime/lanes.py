@@ -26,7 +26,8 @@ _RESTORE = "restore"
 class Lanes:
     """All held lanes. Whoever changes something that others may wait for sets `wake`.
 
-    Args:
+    Attributes:
+        session: gives the name under which the worker holds its lanes now.
         wake: there may be something to do.
         changed: a lane may have become idle.
     """
@@ -141,13 +142,18 @@ class Lanes:
         """
         for lane in self:
             self._say_unknown(lane)
-            heir = None
-            if lane.draining_since is None and (lane.window.unknown or lane.unknown_inputs):
-                heir = self._heir(lane, survey)
-            elif lane.waits_since is not None and now - lane.waits_since >= self._worker.lease_seconds:
-                heir = self._next_worker(survey)
-            if heir is not None and lane.draining_since is None:
-                self._drain(lane, heir, now)
+            if lane.draining_since is None:
+                heir = self._heir(lane, survey, now)
+                if heir is not None:
+                    self._drain(lane, heir, now)
+
+    def _heir(self, lane: Lane, survey: Survey, now: float) -> bytes | None:
+        """The worker that is to have a lane in place of this one; None if it stays."""
+        if lane.window.unknown or lane.unknown_inputs:
+            return self._who_knows(lane, survey)
+        if lane.waits_since is not None and now - lane.waits_since >= self._worker.lease_seconds:
+            return self._next_worker(survey)
+        return None
 
     def _next_worker(self, survey: Survey) -> bytes | None:
         """The worker behind this one, in a circle of all; None if there is no other."""
@@ -155,7 +161,7 @@ class Lanes:
         others = sorted(session for session in survey.workers if session != own)
         return next((session for session in others if session > own), others[0] if others else None)
 
-    def _heir(self, lane: Lane, survey: Survey) -> bytes | None:
+    def _who_knows(self, lane: Lane, survey: Survey) -> bytes | None:
         for session, row in sorted(survey.workers.items()):
             presence = Presence.decode(row)
             knows = lane.window.unknown & set(presence.actions) or lane.unknown_inputs & set(presence.inputs)
