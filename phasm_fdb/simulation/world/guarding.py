@@ -8,7 +8,8 @@ raise `OutsideSimulation`, with the place of the call.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 from phasm_fdb.guard.mode import Watch, watched
@@ -65,30 +66,31 @@ def guard_handlers(handlers: Handlers, failed: Callable[[BaseException], None]) 
 
 def _guarded_async(watch: Watch, function: Handling, failed: Callable[[BaseException], None]) -> Handling:
     async def call(action: Any, attempt: Any) -> Any:
-        token = watched.set(watch)
-        try:
+        with _watching(watch, failed):
             return await function(action, attempt)
-        except OutsideSimulation as error:
-            failed(error)
-            raise
-        finally:
-            watched.reset(token)
 
     return call
 
 
 def _guarded_plain(watch: Watch, function: Handling, failed: Callable[[BaseException], None]) -> Handling:
     def call(action: Any, attempt: Any) -> Any:
-        token = watched.set(watch)
-        try:
+        with _watching(watch, failed):
             return function(action, attempt)
-        except OutsideSimulation as error:
-            failed(error)
-            raise
-        finally:
-            watched.reset(token)
 
     return call
+
+
+@contextmanager
+def _watching(watch: Watch, failed: Callable[[BaseException], None]) -> Iterator[None]:
+    """Let a watch look at what is called, and tell of a call that leads out of the simulation."""
+    token = watched.set(watch)
+    try:
+        yield
+    except OutsideSimulation as error:
+        failed(error)
+        raise
+    finally:
+        watched.reset(token)
 
 
 def _watch(name: str) -> Watch:
