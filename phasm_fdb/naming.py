@@ -18,7 +18,7 @@ class NameNotFound(PhasmError, ValueError):
 
 
 @dataclass(frozen=True)
-class Kind:
+class Loadable:
     """One kind of thing that a command line may name.
 
     Attributes:

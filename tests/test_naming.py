@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from phasm_fdb.naming import Kind, NameNotFound
+from phasm_fdb.naming import Loadable, NameNotFound
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-APP = Kind("app", "my_app:app", lambda value: isinstance(value, dict))
+APP = Loadable("app", "my_app:app", lambda value: isinstance(value, dict))
 
 
 @pytest.mark.parametrize("name", ["json", "json:", ":app", ""])

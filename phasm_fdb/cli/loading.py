@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from phasm_fdb.layer import Layer
-from phasm_fdb.naming import Kind, NameNotFound
+from phasm_fdb.naming import Loadable, NameNotFound
 from phasm_fdb.runtime.app import App
 from phasm_fdb.runtime.handlers import Handlers
 
@@ -14,7 +14,7 @@ def _is_app(value: Any) -> bool:
     return isinstance(value, App | Layer)
 
 
-APP = Kind("App or Layer", "my_app.main:app", _is_app)
+APP = Loadable("App or Layer", "my_app.main:app", _is_app)
 
 
 def load_layer(name: str) -> Layer:

@@ -6,7 +6,7 @@ from typing import Any
 
 from phasm_fdb.layer import Layer
 from phasm_fdb.machine import StateMachine
-from phasm_fdb.naming import Kind, NameNotFound, import_module
+from phasm_fdb.naming import Loadable, NameNotFound, import_module
 
 
 def _is_machine_class(value: Any) -> bool:
@@ -17,7 +17,7 @@ def _has_machine(value: Any) -> bool:
     return isinstance(value, Layer | StateMachine) or _is_machine_class(value)
 
 
-MACHINE = Kind("machine", "my_app.wallet:Wallet", _is_machine_class, _has_machine)
+MACHINE = Loadable("machine", "my_app.wallet:Wallet", _is_machine_class, _has_machine)
 
 
 def load_machines(name: str) -> list[StateMachine | type[StateMachine]]:

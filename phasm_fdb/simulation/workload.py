@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from phasm_fdb.naming import Kind
+from phasm_fdb.naming import Loadable
 from phasm_fdb.simulation.settings import DEFAULT_OPS
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _makes_a_workload(value: Any) -> bool:
     return _is_workload(value) or (callable(value) and not isinstance(value, type))
 
 
-WORKLOAD = Kind("workload", "my_app.workload:MyWorkload", _is_workload, _makes_a_workload)
+WORKLOAD = Loadable("workload", "my_app.workload:MyWorkload", _is_workload, _makes_a_workload)
 
 
 def load_workload(name: str) -> Callable[[], Workload]:
